@@ -1,0 +1,78 @@
+"""A response as ASGI messages."""
+
+from __future__ import annotations
+
+import contextlib
+from http import HTTPStatus
+
+import msgspec
+
+from ..types import Message, Scope, Send
+from . import _sockets
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class HTTPConnection:
+    """One open response, HTTP or the denial of a WebSocket handshake.
+
+    Args:
+        scope: The request.
+        send: The server's `send`, or a middleware's.
+        status: The status to open with.
+        headers: The headers to open with.
+    """
+
+    __slots__ = ("_body_started", "_headers", "_prefix", "_scope", "_send", "_status", "hung_up")
+
+    def __init__(self, scope: Scope, send: Send, *, status: int, headers: Headers) -> None:
+        self._scope = scope
+        self._send = send
+        self._status = status
+        self._headers = headers
+        self._prefix = "websocket." if scope["type"] == "websocket" else ""
+        self.hung_up = False
+        """The body was cut below the server: nothing must be raised to it any more."""
+
+    async def open(self) -> None:
+        await self._send(self._start(self._status, self._headers))
+
+    async def write(self, data: bytes, *, more: bool) -> None:
+        await self._send({"type": f"{self._prefix}http.response.body", "body": data, "more_body": more})
+
+    async def refuse(self, status: int, code: str, message: str, reference: str) -> None:
+        body = msgspec.json.encode({"error": {"code": code, "message": message, "ref": reference}})
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers.append((b"retry-after", b"1"))
+        await self._send(self._start(status, headers))
+        await self.write(body, more=False)
+
+    async def cut(self) -> None:
+        """Truncate the body, visibly, whatever stands between.
+
+        To raise is not enough: BaseHTTPMiddleware ends the body of an application that raised as if it were
+        whole. A `pathsend` message passes through every middleware, none ends the body for it, and the
+        servers
+        that do not know it raise. The empty path makes sure that none that does finds a file.
+        """
+        if self._scope.get("http_version") == "1.0":
+            # Without chunks the end of the connection is the end of the body; only a reset tells a cut.
+            _sockets.reset_on_close(self._scope)
+        if self._is_daphne():
+            # An exception in mid-body stops daphne's own supervision of all its applications.
+            self.hung_up = _sockets.hang_up(self._scope)
+            return
+        with contextlib.suppress(Exception):
+            await self._send({"type": "http.response.pathsend", "path": ""})
+
+    def _is_daphne(self) -> bool:
+        # The one server that leaves spec_version out.
+        return "spec_version" not in self._scope.get("asgi", {})
+
+    def _start(self, status: int, headers: Headers) -> Message:
+        return {"type": f"{self._prefix}http.response.start", "status": status, "headers": headers}

@@ -1,0 +1,104 @@
+"""A stream as the response to one request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from ..engine import Registry, SourceHandle, Stream, release, releaser
+from ..errors import StreamCut
+from ..observe import Callback
+from ..settings import Policy
+from ..types import Scope, Send
+from ..wire import Format
+from ._connection import Headers, HTTPConnection
+from ._pump import Pump
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """All that is decided of a streaming response before its request's `send` is known.
+
+    Attributes:
+        source: The source, taken over.
+        format: How chunks become bytes.
+        status: The HTTP status.
+        headers: The headers, ready for ASGI.
+        policy: Its durations.
+        route: The route's template, for the ending.
+        owns: Resources released with the stream, even if the source never starts.
+        callbacks: Told of the ending.
+        registry: The application's streams; None for a stream on its own.
+    """
+
+    source: SourceHandle
+    format: Format
+    status: int
+    headers: Headers
+    policy: Policy
+    route: str
+    owns: Sequence[Any]
+    callbacks: Sequence[Callback]
+    registry: Registry | None
+
+
+async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
+    """Answer a request with a stream, and see it to its end.
+
+    Raises:
+        Exception: What the source raised: before the first chunk, so that the framework answers with a real
+            HTTP
+            error; after it, when the client has been told, so that dependencies and middlewares see it too.
+        StreamCut: The body had to be cut for another reason than an exception.
+        CancelledError: The task was cancelled from outside; the cleanup is over.
+    """
+    connection = HTTPConnection(scope, send, status=plan.status, headers=plan.headers)
+    if scope.get("method") == "HEAD":
+        await _headers_only(plan, connection)
+        return
+    stream = Stream(
+        plan.source, format=plan.format, policy=plan.policy, route=plan.route, owns=tuple(plan.owns)
+    )
+    stream.callbacks.extend(plan.callbacks)
+    await _serve(stream, connection, pump, plan.registry)
+    _raise_for(stream, connection)
+
+
+async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry | None) -> None:
+    home = registry if registry is not None else Registry(stream.policy)
+    pump.listen(stream.client_gone)
+    watch = asyncio.create_task(pump.run(), name=f"endwell pump {stream.id}")
+    home.add(stream)
+    try:
+        await stream.serve(connection)
+    finally:
+        watch.cancel()
+        home.over(stream)
+        if registry is None and stream.callbacks:
+            # Nobody else holds on to the tasks that tell the callbacks.
+            with anyio.CancelScope(shield=True):
+                await home.settle()
+
+
+def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
+    if connection.hung_up:
+        return
+    if stream.error is not None:
+        raise stream.error
+    if stream.writer.was_cut:
+        raise StreamCut(f"the body was cut: {stream.machine.outcome} (stream {stream.id})")
+
+
+async def _headers_only(plan: Plan, connection: HTTPConnection) -> None:
+    """Answer HEAD: what GET would begin with; the source never starts, and is released."""
+    try:
+        await connection.open()
+        await connection.write(b"", more=False)
+    finally:
+        await plan.source.close()
+        for resource in reversed(plan.owns):
+            await release(releaser(resource))

@@ -1,0 +1,55 @@
+"""The client's own socket, for what no ASGI message can say.
+
+Used on a failure only: a look-up reads every descriptor of the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..types import Scope
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def hang_up(scope: Scope) -> bool:
+    """Shut the connection's socket down both ways, mid-body. False where it cannot be found."""
+    for connection in _find(scope):
+        connection.shutdown(socket.SHUT_RDWR)
+        return True
+    return False
+
+
+def reset_on_close(scope: Scope) -> bool:
+    """Have the server's close of the connection be a reset. False where the socket cannot be found."""
+    for connection in _find(scope):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        return True
+    return False
+
+
+def _find(scope: Scope) -> Iterator[socket.socket]:
+    """Yield the connection's socket, through a duplicate descriptor that is closed right after.
+
+    A duplicate that outlived this call would keep the connection open after the server has closed it.
+    """
+    client, server = scope.get("client"), scope.get("server")
+    if not client or not server or not _DESCRIPTORS.exists():
+        return
+    # granian gives ports as strings.
+    peer, port = (client[0], int(client[1])), int(server[1] or 0)
+    for entry in _DESCRIPTORS.iterdir():
+        with contextlib.suppress(OSError), _duplicate(int(entry.name)) as connection:
+            if connection.getpeername()[:2] == peer and connection.getsockname()[1] == port:
+                yield connection
+                return
+
+
+def _duplicate(descriptor: int) -> socket.socket:
+    return socket.socket(fileno=os.dup(descriptor))

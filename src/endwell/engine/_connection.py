@@ -1,0 +1,25 @@
+"""What the engine needs of the floor above: one client's open response."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Connection(Protocol):
+    """One response. The engine calls it from the request's own task only, one call at a time.
+
+    Every method may block for as long as the client does not read, and may be cancelled there. OSError and
+    RuntimeError mean that the client is gone.
+    """
+
+    async def open(self) -> None:
+        """Send the status line and the headers; called once, before any `write`."""
+
+    async def write(self, data: bytes, *, more: bool) -> None:
+        """Send a piece of the body; `more=False` ends it, after which nothing is called any more."""
+
+    async def refuse(self, status: int, code: str, message: str, reference: str) -> None:
+        """Send a whole HTTP error instead of the stream; nothing has been sent before or will be after."""
+
+    async def cut(self) -> None:
+        """End the body so that the client sees that it is not whole."""

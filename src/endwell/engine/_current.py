@@ -1,0 +1,125 @@
+"""What a source can ask of the stream it feeds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ..errors import NoCurrentStream
+from ..observe import Callback
+
+if TYPE_CHECKING:
+    from ._stream import Stream
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+current: ContextVar[Stream] = ContextVar("endwell.stream")
+
+
+def current_stream() -> CurrentStream:
+    """Return the stream that the running source, its cleanup, or a task spawned from it belongs to.
+
+    Raises:
+        NoCurrentStream: Called anywhere else: in an endpoint before its source runs, or in an `on_end`
+            callback.
+    """
+    try:
+        return CurrentStream(current.get())
+    except LookupError:
+        raise NoCurrentStream(
+            "current_stream() works inside a source only: in the generator, or what it calls"
+        ) from None
+
+
+class Sent(NamedTuple):
+    """What the server has taken so far."""
+
+    chunks: int
+    bytes: int
+
+
+class Gone:
+    """Whether the client has left: true or false now, and awaitable for when it does."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __bool__(self) -> bool:
+        return self._stream.gone_at is not None
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._stream.gone().__await__()
+
+    def __repr__(self) -> str:
+        return f"<Gone: {bool(self)}>"
+
+
+class CurrentStream:
+    """The running stream, as its source sees it."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    @property
+    def id(self) -> str:
+        """The stream's id: unguessable, and the one that its `Ending` has."""
+        return self._stream.id
+
+    @property
+    def gone(self) -> Gone:
+        """The client has left. `if stream.gone` asks, `await stream.gone` waits.
+
+        What runs in the source itself is cancelled anyway; this is for what runs beside it, and for cleanup
+        that
+        wants to know why it runs.
+        """
+        return Gone(self._stream)
+
+    @property
+    def sent(self) -> Sent:
+        """Chunks and bytes that the server has taken so far."""
+        return Sent(self._stream.writer.chunks, self._stream.writer.bytes)
+
+    def owns(self, resource: R) -> R:
+        """Release `resource` when the stream ends, after the source's own cleanup, in reverse order.
+
+        Args:
+            resource: A task (cancelled and awaited), anything with `aclose`, `close`, `__aexit__` or
+                `__exit__`, or a function to call.
+
+        Returns:
+            The resource.
+
+        Raises:
+            NotReleasable: It is none of these.
+        """
+        self._stream.own(resource)
+        return resource
+
+    def on_end(self, callback: Callback) -> None:
+        """Tell `callback` of the ending, once: `async def` on the event loop, `def` in a worker thread."""
+        self._stream.callbacks.append(callback)
+
+    def stop(self, reason: str | None = None) -> bool:
+        """End this stream as `stopped`. False if it was ending already.
+
+        Called by the source itself, it takes effect at the source's next `await` or `yield`.
+        """
+        return self._stream.stop(reason)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine beside the source.
+
+        It is cancelled and awaited when the stream ends; if it raises, the stream has failed.
+        """
+        return self._stream.spawn(work)
+
+    def __repr__(self) -> str:
+        return f"<CurrentStream {self.id}>"

@@ -1,0 +1,54 @@
+"""Releasing what a stream owns: whatever it is, once, in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from ..errors import NotReleasable
+
+Release: TypeAlias = Callable[[], Awaitable[object] | object]
+
+
+def releaser(resource: Any) -> Release:
+    """Return the call that releases `resource`.
+
+    The first that fits: a task or future is cancelled and awaited; then `aclose()`, `close()`, `__aexit__`,
+    `__exit__`; at last a callable is called. What comes back is awaited if it can be.
+
+    Raises:
+        NotReleasable: None of them fits.
+    """
+    if isinstance(resource, asyncio.Future):
+        return lambda: _cancel(resource)
+    for name in ("aclose", "close"):
+        method = getattr(resource, name, None)
+        if callable(method):
+            return method  # type: ignore[no-any-return]
+    for name in ("__aexit__", "__exit__"):
+        method = getattr(resource, name, None)
+        if callable(method):
+            return lambda: method(None, None, None)
+    if callable(resource):
+        return resource  # type: ignore[no-any-return]
+    raise NotReleasable(
+        f"cannot own a {type(resource).__qualname__}: it has no aclose, close, __aexit__ or __exit__, "
+        "is no task and cannot be called; give a function that releases it"
+    )
+
+
+async def release(call: Release) -> None:
+    """Run one release to its end."""
+    result = call()
+    if inspect.isawaitable(result):
+        await result
+
+
+async def _cancel(future: asyncio.Future[Any]) -> None:
+    future.cancel()
+    # wait() rather than await: the future's own CancelledError is not ours.
+    await asyncio.wait([future])
+    if not future.cancelled() and (error := future.exception()) is not None:
+        raise error

@@ -1,0 +1,101 @@
+"""The streams of one application: who is alive, who is told of endings, whether the process is going away."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from ..lifecycle import Cause, State
+from ..observe import Callback, Notifier, log_ending
+from ..settings import Policy
+from ._stream import Stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A live stream at one moment.
+
+    Attributes:
+        id: The stream's id.
+        route: The route's template.
+        state: Where it is in its life.
+        age: Seconds since it was admitted.
+        chunks: Chunks the server has taken.
+        bytes: Bytes the server has taken.
+    """
+
+    id: str
+    route: str
+    state: State
+    age: float
+    chunks: int
+    bytes: int
+
+
+class Registry:
+    """Keeps the live streams of one application, and tells its callbacks of each ending.
+
+    Args:
+        policy: Its `cleanup` is what a callback may take; its `drain` what a drain may.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.callbacks: list[Callback] = []
+        self.draining = False
+        self._live: dict[str, Stream] = {}
+        self._notifier = Notifier(policy.cleanup)
+        self._empty: asyncio.Event | None = None
+
+    def active(self) -> list[Snapshot]:
+        """Snapshots of all live streams, oldest first."""
+        return [_snapshot(stream) for stream in self._live.values()]
+
+    def get(self, stream_id: str) -> Stream | None:
+        """The live stream with this id."""
+        return self._live.get(stream_id)
+
+    def add(self, stream: Stream) -> None:
+        """A stream is admitted; while the process drains, it ends at once."""
+        self._live[stream.id] = stream
+        if self.draining:
+            stream.end(Cause.DRAIN)
+
+    def over(self, stream: Stream) -> None:
+        """A stream is over: log it and tell everybody, once."""
+        del self._live[stream.id]
+        if not self._live and self._empty is not None:
+            self._empty.set()
+        ending = stream.ending()
+        log_ending(ending)
+        self._notifier.tell([*stream.callbacks, *self.callbacks], ending)
+
+    def drain(self) -> None:
+        """End every stream in good order, and every one still to come."""
+        self.draining = True
+        for stream in list(self._live.values()):
+            stream.end(Cause.DRAIN)
+
+    async def settle(self, within: float | None = None) -> None:
+        """Wait until no stream is alive and no callback is running, or for `within` seconds."""
+        self._empty = asyncio.Event()
+        try:
+            async with asyncio.timeout(within):
+                if self._live:
+                    await self._empty.wait()
+                await self._notifier.settle()
+        except TimeoutError:
+            pass
+        finally:
+            self._empty = None
+
+
+def _snapshot(stream: Stream) -> Snapshot:
+    return Snapshot(
+        id=stream.id,
+        route=stream.route,
+        state=stream.machine.state,
+        age=stream.clock() - stream.machine.started_at,
+        chunks=stream.writer.chunks,
+        bytes=stream.writer.bytes,
+    )

@@ -1,0 +1,117 @@
+"""Any source as one shape: an async iterator to step, and one call to close it.
+
+Closing is explicit and duck-typed (`aclose`, then `close`): cleanup never waits for the garbage collector,
+and some iterators have only one of the two.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import Any
+
+from ..errors import SourceInUse
+from ..types import Source
+from ._owned import release
+from ._threads import ThreadedIterator
+
+# Which iterators were given to a response. Marks objects, holds no state of any application, and keeps none
+# alive.
+_taken: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class SourceHandle:
+    """One source, opened at most once, closed at most once."""
+
+    __slots__ = ("_closed", "_source", "iterator")
+
+    def __init__(self, source: Source) -> None:
+        """Take `source` over.
+
+        Raises:
+            TypeError: It cannot produce chunks; the message says what would.
+            SourceInUse: It is a generator or iterator that was given to a response before.
+        """
+        _check(source)
+        _take(source)
+        self._source = source
+        self._closed = False
+        self.iterator: AsyncIterator[Any] | None = None
+
+    def open(self) -> AsyncIterator[Any]:
+        """Start iterating; call it in the task that will step and close the source."""
+        source = self._source
+        if isinstance(source, AsyncIterable):
+            self.iterator = source.__aiter__()
+        elif isinstance(source, (list, tuple)):
+            self.iterator = _Inline(iter(source))
+        else:
+            self.iterator = ThreadedIterator(source)
+        return self.iterator
+
+    async def close(self) -> None:
+        """Close the iterator, then the source it came from where that is another object."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self.iterator is not None:
+                await _close(self.iterator)
+        finally:
+            # A ThreadedIterator closes what it iterates, in its thread.
+            if self.iterator is not self._source and not isinstance(self.iterator, ThreadedIterator):
+                await _close(self._source)
+
+
+async def _close(thing: Any) -> None:
+    method = getattr(thing, "aclose", None) or getattr(thing, "close", None)
+    if method is not None:
+        await release(method)
+
+
+class _Inline:
+    """A list or tuple: stepping it cannot block, so it needs no thread."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        for chunk in self._iterator:
+            return chunk
+        raise StopAsyncIteration
+
+
+def _check(source: Any) -> None:
+    if isinstance(source, (str, bytes, bytearray, memoryview, dict)):
+        raise TypeError(f"a source must produce chunks, got a {type(source).__name__}; put it in a list")
+    if isinstance(source, (AsyncIterable, Iterable)):
+        return
+    if inspect.iscoroutine(source):
+        source.close()
+        raise TypeError(
+            "a source must be an async generator or an iterable, got a coroutine; it has no yield"
+        )
+    hint = "; call it" if callable(source) else ""
+    raise TypeError(
+        f"a source must be an async generator or an iterable, got {type(source).__qualname__}{hint}"
+    )
+
+
+def _take(source: Any) -> None:
+    if not isinstance(source, (AsyncIterator, Iterator)):
+        return  # an iterable makes a new iterator for each response
+    if source in _taken:
+        raise SourceInUse(
+            f"{getattr(source, '__qualname__', source)!s} was already given to a response; "
+            "call the generator function again for each one"
+        )
+    try:
+        _taken.add(source)
+    except TypeError:
+        pass  # some built-in iterators cannot be referenced weakly, and so not be marked

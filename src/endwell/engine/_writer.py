@@ -1,0 +1,216 @@
+"""The one way out of a connection: frames are corked, and go out together.
+
+The source's task appends; the request's task sends. So a send always runs whole in the one task that the
+server and every middleware expect it in, a blocked send never holds the source's own timeouts up, and a
+source that has many chunks ready costs one send for all of them. Each `write` is one wake-up of the
+request's task, no queue between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING
+
+from ..lifecycle import Cause
+from ._connection import Connection
+
+if TYPE_CHECKING:
+    from ._stream import Stream
+
+CORK = 64 * 1024
+"""Bytes that wait at most before the source is no longer asked: what uvicorn's own buffer takes before it
+blocks. A reader that does not read thus holds this much, as much again in the send under way, and one
+chunk."""
+
+
+class Writer:
+    """Collects the frames of one stream and sends them.
+
+    Attributes:
+        frames: What waits to be sent. The source's task appends, and adds to `size`.
+        size: Bytes in `frames`.
+        chunks: Chunks the server has taken.
+        bytes: Bytes of body the server has taken.
+        heartbeats: Heartbeats the server has taken.
+        over: Nothing is sent any more: the body has ended, or cannot.
+        was_cut: The body is to be cut, or has been.
+    """
+
+    __slots__ = (
+        "_beats",
+        "_finish",
+        "_idle",
+        "_must_open",
+        "_opened",
+        "_refusal",
+        "_room",
+        "_sending",
+        "_stream",
+        "bytes",
+        "chunks",
+        "frames",
+        "heartbeats",
+        "over",
+        "size",
+        "was_cut",
+    )
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.frames: list[bytes] = []
+        self.size = 0
+        self.chunks = self.bytes = self.heartbeats = 0
+        self._beats = 0
+        self._opened = self._must_open = False
+        self._finish: bytes | None = None
+        self.was_cut = False
+        self._refusal: tuple[int, str, str, str] | None = None
+        self.over = False
+        self._sending: asyncio.Task[object] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    # -- what the source's task and the timer ask --------------------------------------------------------
+
+    def flush(self) -> None:
+        """Have the request's task send what is there."""
+        idle = self._idle
+        if idle is not None and not idle.done():
+            idle.set_result(None)
+
+    def commit(self) -> None:
+        """Send the status line now, and a heartbeat if the format has one: a slow source looks alive."""
+        self._must_open = True
+        self.beat()
+
+    def beat(self) -> None:
+        """Send a heartbeat, unless frames are on their way anyway."""
+        if not self.frames and self._stream.format.heartbeat is not None:
+            self._beats += 1
+        self.flush()
+
+    def finish(self, last: bytes) -> None:
+        """After what waits, send `last` and the end of the body. Nothing is appended after this."""
+        self._finish = last
+        self.flush()
+
+    def cut(self) -> None:
+        """After what waits, cut the body."""
+        self.was_cut = True
+        self.flush()
+
+    def refuse(self, status: int, code: str, message: str, reference: str) -> None:
+        """Send an HTTP error instead of everything."""
+        self._refusal = (status, code, message, reference)
+        self.flush()
+
+    def abandon(self) -> None:
+        """Send nothing any more, not even what is being sent."""
+        if self.over:
+            return
+        self.over = True
+        self.flush()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def room(self) -> None:
+        """Wait until the client has taken enough for the source to go on."""
+        while self.size >= CORK and not self.over:
+            self._room = asyncio.get_running_loop().create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
+
+    # -- in the request's task ---------------------------------------------------------------------------
+
+    async def run(self, connection: Connection) -> None:
+        """Send until the body has ended, or nothing can be sent any more."""
+        try:
+            while not self.over:
+                if not await self._step(connection):
+                    await self._wait()
+        finally:
+            self._make_room()
+
+    async def _step(self, connection: Connection) -> bool:
+        """Do the one thing that is next; False if there is none."""
+        if self._refusal is not None:
+            await self._send(connection.refuse(*self._refusal))
+            self.over = True
+        elif not self._opened and (
+            self._must_open or self.frames or self._finish is not None or self.was_cut
+        ):
+            self._opened = True
+            await self._send(connection.open())
+        elif self.frames or self._beats or self._finish is not None:
+            await self._write(connection)
+        elif self.was_cut:
+            self.over = True
+            await self._send(connection.cut())
+        else:
+            return False
+        return True
+
+    async def _write(self, connection: Connection) -> None:
+        chunks, beats, finish = len(self.frames), self._beats, self._finish
+        data = self._take() + (finish or b"")
+        more = finish is None
+        if not await self._send(connection.write(data, more=more)):
+            return
+        self.chunks += chunks
+        self.heartbeats += beats
+        self.bytes += len(data)
+        if not more:
+            self.over = True
+            self._stream.flushed()
+
+    def _take(self) -> bytes:
+        frames = self.frames
+        if self._beats:
+            # Never between the lines of a frame: frames are whole, and a heartbeat goes before them.
+            frames.insert(0, (self._stream.format.heartbeat or b"") * self._beats)
+            self._beats = 0
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
+        self.size = 0
+        self._make_room()
+        return data
+
+    async def _send(self, sending: Coroutine[object, object, None]) -> bool:
+        """Run one send to its end. False: nothing can be sent any more."""
+        stream, machine = self._stream, self._stream.machine
+        task = self._sending = asyncio.current_task()
+        assert task is not None
+        cancelling = task.cancelling()
+        machine.blocked_since = stream.clock()
+        try:
+            await sending
+        except (OSError, RuntimeError):
+            self.over = True
+            stream.end(Cause.SEND_FAILED)
+        except asyncio.CancelledError:
+            # Ours, from abandon(), unless somebody else cancelled the task as well.
+            if not self.over or task.uncancel() > cancelling:
+                self.over = True
+                raise
+        except Exception as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream, no more
+            self.over = True
+            stream.end(Cause.SEND_CRASHED, error=error)
+        finally:
+            self._sending = None
+            machine.blocked_since = None
+            machine.last_write_at = stream.clock()
+        return not self.over
+
+    async def _wait(self) -> None:
+        self._idle = asyncio.get_running_loop().create_future()
+        try:
+            await self._idle
+        finally:
+            self._idle = None
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)

@@ -1,0 +1,194 @@
+"""The streams of one application: its defaults, its decorators, its endings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
+
+from starlette.requests import Request
+
+from ..asgi import on_shutdown_signal
+from ..engine import Registry, Snapshot
+from ..observe import Callback
+from ..settings import Policy
+from ..types import Source
+from ._endpoints import endpoint_for, resolve
+from ._openapi import STREAM_MARK, StreamMark, document
+from ._responses import STATE_KEY, ByteStream, EventStream, NDJSONStream, StreamResponse, check_options
+
+P = ParamSpec("P")
+C = TypeVar("C", bound=Callback)
+
+Generating: TypeAlias = Callable[P, Source]
+Endpoint: TypeAlias = Callable[P, Awaitable[StreamResponse]]
+Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+
+
+class EndpointOptions(TypedDict, total=False):
+    """The options of a streaming endpoint's decorator."""
+
+    status: int
+    headers: Mapping[str, str] | None
+    policy: Policy | None
+    on_end: Callback | None
+
+
+class Streams:
+    """The streams of one application.
+
+    ```python
+    streams = Streams()
+    app = FastAPI(lifespan=streams.lifespan)
+    ```
+
+    Args:
+        policy: Durations for every stream that has no policy of its own; `Policy()` by default.
+    """
+
+    def __init__(self, *, policy: Policy | None = None) -> None:
+        self._registry = Registry(policy or Policy())
+
+    @property
+    def policy(self) -> Policy:
+        """The application's durations."""
+        return self._registry.policy
+
+    # -- endpoints ---------------------------------------------------------------------------------------
+
+    @overload
+    def sse(self, function: Generating[P], /) -> Endpoint[P]: ...
+    @overload
+    def sse(self, /, **options: Unpack[EndpointOptions]) -> Callable[[Generating[P]], Endpoint[P]]: ...
+    def sse(self, function: Any = None, /, **options: Any) -> Any:
+        """Make a generator endpoint a stream of server-sent events.
+
+        With or without parentheses, below the route's own decorator. Parameters, dependencies and validation
+        work as on any endpoint; dependencies with `yield` leave after the source's cleanup.
+
+        Args:
+            function: An async or sync generator function.
+            **options: `policy`, `status`, `headers` and `on_end`, as `EventStream` has them.
+
+        Raises:
+            TypeError: `function` is no generator function; raised when the module is imported.
+        """
+        return self._decorate(function, EventStream, options)
+
+    @overload
+    def ndjson(self, function: Generating[P], /) -> Endpoint[P]: ...
+    @overload
+    def ndjson(
+        self, /, *, heartbeat: bool = ..., **options: Unpack[EndpointOptions]
+    ) -> Callable[[Generating[P]], Endpoint[P]]: ...
+    def ndjson(self, function: Any = None, /, **options: Any) -> Any:
+        """Make a generator endpoint a stream of JSON lines.
+
+        Args:
+            function: An async or sync generator function.
+            **options: As for `sse`, and `heartbeat` as `NDJSONStream` has it.
+
+        Raises:
+            TypeError: `function` is no generator function; raised when the module is imported.
+        """
+        return self._decorate(function, NDJSONStream, options)
+
+    def bytes(
+        self, *, media_type: str = ByteStream.media_type, **options: Unpack[EndpointOptions]
+    ) -> Callable[[Generating[P]], Endpoint[P]]:
+        """Make a generator endpoint a stream of bytes, or of text as UTF-8.
+
+        Args:
+            media_type: The content type.
+            **options: As for `sse`.
+
+        Raises:
+            TypeError: The function is no generator function; raised when the module is imported.
+        """
+        decorate: Callable[[Generating[P]], Endpoint[P]] = self._decorate(
+            None, ByteStream, {"media_type": media_type, **options}
+        )
+        return decorate
+
+    def _decorate(self, function: Any, response: type[StreamResponse], options: dict[str, Any]) -> Any:
+        if function is not None:
+            return self._endpoint(function, response, options)
+        return lambda function: self._endpoint(function, response, options)
+
+    def _endpoint(
+        self, function: Callable[..., Any], response: Callable[..., StreamResponse], options: dict[str, Any]
+    ) -> Any:
+        _check_generator(function)
+        check_options(options, response)
+
+        async def call(
+            request: Request | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> StreamResponse:
+            answer = response(function(*args, **kwargs), **options)
+            answer.attach(self._registry, request)
+            return answer
+
+        endpoint = endpoint_for(function, call, returns=response)
+        annotation = resolve(function, inspect.signature(function).return_annotation)
+        setattr(endpoint, STREAM_MARK, StreamMark.of(response, annotation, options))
+        return endpoint
+
+    # -- endings -----------------------------------------------------------------------------------------
+
+    def on_end(self, callback: C) -> C:
+        """Tell `callback` of every ending, each once. `async def` runs on the event loop, `def` in a thread.
+
+        Nobody waits for it: one that raises is logged, one that takes longer than the policy's `cleanup` is
+        reported.
+        """
+        self._registry.callbacks.append(callback)
+        return callback
+
+    def active(self) -> list[Snapshot]:
+        """Snapshots of all live streams, oldest first."""
+        return self._registry.active()
+
+    def stop(self, stream_id: str, reason: str | None = None) -> bool:
+        """End one stream as `stopped`. False if there is none with this id, or it was ending already."""
+        stream = self._registry.get(stream_id)
+        return stream is not None and stream.stop(reason)
+
+    # -- the application's life --------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
+        """Documents the application's streams, drains them at SIGTERM and SIGINT, and waits for their end.
+
+        Streams are told at the signal, not at lifespan shutdown, which servers begin only when streams are
+        over.
+        """
+        document(app)
+        self._registry.draining = False
+        with on_shutdown_signal(self._registry.drain):
+            try:
+                yield {STATE_KEY: self._registry}
+            finally:
+                self._registry.drain()
+                await self._registry.settle(self.policy.drain)
+
+    def compose(self, lifespan: Lifespan) -> Lifespan:
+        """Return a lifespan with `lifespan` around this one: its shutdown comes after the streams' end."""
+
+        @asynccontextmanager
+        async def composed(app: Any) -> AsyncIterator[dict[str, Any]]:
+            async with lifespan(app) as state, self.lifespan(app) as own:
+                yield {**(state or {}), **own}
+
+        return composed
+
+    def document(self, app: Any) -> None:
+        """Have FastAPI's OpenAPI describe the streams; needed only for a schema made without running it."""
+        document(app)
+
+
+def _check_generator(function: Any) -> None:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        return
+    name = getattr(function, "__qualname__", repr(function))
+    raise TypeError(f"a streaming endpoint must be a generator function (with yield), {name} is none")

@@ -1,0 +1,46 @@
+"""One line in the log for each ending. A client that leaves is no error."""
+
+from __future__ import annotations
+
+import logging
+
+from ..lifecycle import Outcome
+from ._ending import Ending
+
+logger = logging.getLogger("endwell")
+
+
+def log_ending(ending: Ending) -> None:
+    """Log an ending: INFO, or ERROR with the traceback for `failed`; WARNINGs for what the cleanup raised."""
+    failed = ending.outcome is Outcome.FAILED
+    if not failed and not logger.isEnabledFor(logging.INFO):
+        _log_cleanup(ending)
+        return
+    logger.log(
+        logging.ERROR if failed else logging.INFO,
+        "%s after %d chunk%s in %.3f s%s [%s %s]",
+        ending.outcome.value,
+        ending.chunks,
+        "" if ending.chunks == 1 else "s",
+        ending.duration,
+        _detail(ending),
+        ending.route or "-",
+        ending.id,
+        exc_info=ending.error if failed else None,
+        extra={"ending": ending},
+    )
+    _log_cleanup(ending)
+
+
+def _detail(ending: Ending) -> str:
+    parts = [ending.cause.value.replace("_", " ")]
+    if ending.reason:
+        parts.append(ending.reason)
+    if ending.reference:
+        parts.append(f"ref {ending.reference}")
+    return f" ({', '.join(parts)})"
+
+
+def _log_cleanup(ending: Ending) -> None:
+    for error in ending.cleanup_errors:
+        logger.warning("cleanup of stream %s raised", ending.id, exc_info=error)

@@ -1,0 +1,15 @@
+"""The ASGI vocabulary, typed once for every floor above."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Source: TypeAlias = AsyncIterable[Any] | Iterable[Any]
+"""What produces chunks: an async generator or iterable, or a sync one (run in a thread)."""
