@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from .errors import ConfigurationError
 
-__all__ = ["MAX_RETRY", "Policy"]
+__all__ = ["MAX_RETRY", "Policy", "check_known"]
 
 MAX_RETRY = 2_147_483_647
 """Largest reconnection time in ms: browsers wait with setTimeout, which holds a signed 32-bit number."""
@@ -66,10 +67,8 @@ class Policy:
 
     def __new__(cls, **options: Any) -> Self:
         """Name the nearest option when one is unknown; everything else is the dataclass's own affair."""
-        known = [field.name for field in fields(cls)]
         for name in options:
-            if name not in known:
-                raise TypeError(f"Policy has no option {name!r}{_nearest(name, known)}")
+            check_known(name, {field.name for field in fields(cls)}, "Policy")
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
@@ -97,9 +96,11 @@ class Policy:
             )
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"; did you mean {close[0]!r}?" if close else ""
+def check_known(name: str, known: Collection[str], owner: str) -> None:
+    """Raise TypeError for an option that `owner` does not have, naming the nearest it has."""
+    if name not in known:
+        nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)[0]
+        raise TypeError(f"{owner} has no option {name!r}; did you mean {nearest!r}?")
 
 
 def _check_duration(name: str, value: Any, *, optional: bool = False, zero: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -14,7 +15,7 @@ from ..asgi import Plan, Pump, respond
 from ..engine import Registry, SourceHandle
 from ..errors import ConfigurationError
 from ..observe import Callback
-from ..settings import Policy
+from ..settings import Policy, check_known
 from ..types import Source
 from ..wire import NDJSON, SSE, Format, Raw
 from ._endpoints import share
@@ -31,6 +32,7 @@ _HEADERS = {
     # alone.
     "content-encoding": "identity",
 }
+_BYTES = "application/octet-stream"
 _WITH_BODY = frozenset(range(200, 600)) - {204, 205, 304}
 
 
@@ -159,13 +161,13 @@ class ByteStream(StreamResponse):
     The other arguments are `StreamResponse`'s, without `format`.
     """
 
-    media_type = "application/octet-stream"
+    media_type = _BYTES
 
     def __init__(
         self,
         source: Source,
         *,
-        media_type: str = "application/octet-stream",
+        media_type: str = _BYTES,
         **options: Unpack[StreamOptions],
     ) -> None:
         super().__init__(source, format=Raw(media_type), **options)
@@ -178,6 +180,20 @@ def route_of(scope: Scope) -> str:
     if isinstance(template, str):
         return template
     return getattr(scope.get("endpoint"), "__qualname__", "")
+
+
+def check_options(options: Mapping[str, Any], response: type[StreamResponse]) -> None:
+    """Check an endpoint's options when it is decorated, not at its first request.
+
+    Raises:
+        ConfigurationError: One has a value that cannot be sent.
+        TypeError: One is unknown; the message names the nearest.
+    """
+    own = inspect.signature(response.__init__).parameters.keys() - {"self", "source", "options"}
+    for name in options:
+        check_known(name, own | StreamOptions.__annotations__.keys(), "a streaming endpoint")
+    _check_status(options.get("status", 200))
+    _lowered(options.get("headers") or {})
 
 
 def _check_status(status: Any) -> None:

@@ -117,7 +117,7 @@ class Streams:
         return lambda function: self._endpoint(function, response, options)
 
     def _endpoint(
-        self, function: Callable[..., Any], response: Callable[..., StreamResponse], options: dict[str, Any]
+        self, function: Callable[..., Any], response: type[StreamResponse], options: dict[str, Any]
     ) -> Any:
         _check_generator(function)
         check_options(options, response)
@@ -125,7 +125,7 @@ class Streams:
         async def call(
             request: Request | None, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> StreamResponse:
-            answer = response(function(*args, **kwargs), **options)
+            answer = make(function(*args, **kwargs), **options)
             answer.attach(self._registry, request)
             return answer
 

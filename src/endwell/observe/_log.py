@@ -7,12 +7,17 @@ import logging
 from ..lifecycle import Outcome
 from ._ending import Ending
 
+_CLIENT_ERRORS = range(400, 500)
+
 logger = logging.getLogger("endwell")
 
 
 def log_ending(ending: Ending) -> None:
-    """Log an ending: INFO, or ERROR with the traceback for `failed`; WARNINGs for what the cleanup raised."""
-    failed = ending.outcome is Outcome.FAILED
+    """Log an ending: INFO, or ERROR with the traceback for `failed`; WARNINGs for what the cleanup raised.
+
+    An HTTP error below 500 that was raised before the first chunk is `failed` too, but logged as INFO.
+    """
+    failed = ending.outcome is Outcome.FAILED and not _is_client_error(ending)
     if not failed and not logger.isEnabledFor(logging.INFO):
         _log_cleanup(ending)
         return
@@ -30,6 +35,12 @@ def log_ending(ending: Ending) -> None:
         extra={"ending": ending},
     )
     _log_cleanup(ending)
+
+
+def _is_client_error(ending: Ending) -> bool:
+    """Whether the source answered with a 4xx before its first chunk: a regular answer of an endpoint."""
+    status = getattr(ending.error, "status_code", None)
+    return ending.time_to_first_chunk is None and status in _CLIENT_ERRORS
 
 
 def _detail(ending: Ending) -> str:
