@@ -88,11 +88,12 @@ class Policy:
             )
         if beat is not None and self.between_chunks is not None and beat >= self.between_chunks:
             raise ConfigurationError(
-                f"heartbeat must be shorter than between_chunks ({self.between_chunks!r} s), got {beat!r}"
+                f"heartbeat must be shorter than between_chunks ({self.between_chunks!r} s), got {beat!r}; "
+                "set both, or heartbeat=None"
             )
         if self.drain and self.cleanup >= self.drain:
             raise ConfigurationError(
-                f"cleanup must be shorter than drain ({self.drain!r} s), got {self.cleanup!r}"
+                f"cleanup must be shorter than drain ({self.drain!r} s), got {self.cleanup!r}; set both"
             )
 
 

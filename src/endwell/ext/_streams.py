@@ -122,6 +122,8 @@ class Streams:
         _check_generator(function)
         check_options(options, response)
 
+        make: Callable[..., StreamResponse] = response
+
         async def call(
             request: Request | None, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> StreamResponse:
