@@ -60,9 +60,7 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     if scope.get("method") == "HEAD":
         await _headers_only(plan, connection)
         return
-    stream = Stream(
-        plan.source, format=plan.format, policy=plan.policy, route=plan.route, owns=tuple(plan.owns)
-    )
+    stream = Stream(plan.source, format=plan.format, policy=plan.policy, route=plan.route, owns=plan.owns)
     stream.callbacks.extend(plan.callbacks)
     await _serve(stream, connection, pump, plan.registry)
     _raise_for(stream, connection)

@@ -50,10 +50,10 @@ class Gone:
         self._stream = stream
 
     def __bool__(self) -> bool:
-        return self._stream.gone_at is not None
+        return bool(self._stream.gone)
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._stream.gone().__await__()
+        return self._stream.gone.wait().__await__()
 
     def __repr__(self) -> str:
         return f"<Gone: {bool(self)}>"
@@ -100,7 +100,7 @@ class CurrentStream:
         Raises:
             NotReleasable: It is none of these.
         """
-        self._stream.own(resource)
+        self._stream.work.own(resource)
         return resource
 
     def on_end(self, callback: Callback) -> None:
@@ -119,7 +119,7 @@ class CurrentStream:
 
         It is cancelled and awaited when the stream ends; if it raises, the stream has failed.
         """
-        return self._stream.spawn(work)
+        return self._stream.work.spawn(work)
 
     def __repr__(self) -> str:
         return f"<CurrentStream {self.id}>"

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from ..lifecycle import Cause, Outcome
+from typing import NamedTuple
 
-_CODES = {
-    Outcome.FAILED: ("internal_error", "The stream failed."),
-    Outcome.STOPPED: ("stopped", "The stream was stopped."),
-    Outcome.DRAINED: ("drained", "The server is going away; please come back."),
+from ..lifecycle import Cause
+
+
+class Farewell(NamedTuple):
+    """What is said for one cause: in the terminal frame, or with an HTTP status if none is out yet."""
+
+    status: int
+    code: str
+    message: str
+
+
+_FAILED = Farewell(500, "internal_error", "The stream failed.")
+_FAREWELLS = {
+    Cause.STOP: Farewell(503, "stopped", "The stream was stopped."),
+    Cause.SERVER_CANCELLED: Farewell(503, "stopped", "The stream was stopped."),
+    Cause.DRAIN: Farewell(503, "drained", "The server is going away; please come back."),
+    Cause.FIRST_CHUNK: Farewell(504, "first_chunk_timeout", "Nothing came in time."),
+    Cause.BETWEEN_CHUNKS: Farewell(504, "between_chunks_timeout", "Nothing more came in time."),
+    Cause.TOTAL: Farewell(504, "total_timeout", "The stream reached its longest duration."),
 }
-_TIMEOUTS = {
-    Cause.FIRST_CHUNK: ("first_chunk_timeout", "Nothing came in time."),
-    Cause.BETWEEN_CHUNKS: ("between_chunks_timeout", "Nothing more came in time."),
-    Cause.TOTAL: ("total_timeout", "The stream reached its longest duration."),
-}
-_STATUS = {Outcome.TIMED_OUT: 504, Outcome.FAILED: 500}
 
 
-def message_for(outcome: Outcome, cause: Cause) -> tuple[str, str]:
-    """The code and the text for an ending that the client can still be told of."""
-    return _TIMEOUTS.get(cause) or _CODES[outcome]
-
-
-def status_for(outcome: Outcome) -> int:
-    """The HTTP status while none is out: 504 for a deadline, 503 for what another server may do."""
-    return _STATUS.get(outcome, 503)
+def farewell_for(cause: Cause | None) -> Farewell:
+    """The words for a cause; those of a failure where there are no others."""
+    return _FAREWELLS.get(cause, _FAILED) if cause is not None else _FAILED

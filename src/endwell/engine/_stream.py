@@ -1,10 +1,8 @@
-"""One stream: the machine that decides, and everything that acts on its word.
+"""One stream: the machine that decides, and those who act on its word.
 
 Two tasks. The *request's task* calls `serve`: it sends, waits, and in the end reports. The *source's task*
-runs
-`_drive`: it alone touches the source, from the first step to the close, and whatever hits the request's
-task, it is cancelled at most once before its cleanup and left to finish it. Time comes in through one
-timer, re-armed lazily.
+does the `Work`. Neither waits for the other where it need not: what is ready goes through a list, and what
+ends the stream goes through the machine. Time comes in through one timer, re-armed lazily.
 """
 
 from __future__ import annotations
@@ -12,31 +10,22 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 
-from ..errors import SourceCrashed, SourceError
 from ..lifecycle import Act, Cause, Farewell, Machine, Outcome, Step
 from ..observe import Callback, Ending, logger
 from ..settings import Policy
 from ..wire import Format
 from ._connection import Connection
-from ._current import current
-from ._farewell import message_for, status_for
-from ._owned import Release, release, releaser
-from ._pull import pull
+from ._farewell import farewell_for
+from ._latch import Latch
 from ._source import SourceHandle
-from ._stuck import where
+from ._work import Work
 from ._writer import Writer
-
-T = TypeVar("T")
-
-# Tasks whose cleanup is overdue. The event loop refers to tasks weakly; without this they could be
-# collected in the middle of what they still hold.
-_let_go: set[asyncio.Task[None]] = set()
 
 
 class Stream:
@@ -48,7 +37,34 @@ class Stream:
         policy: Its durations.
         route: The route's template, for the ending.
         owns: Resources released with it, even if the source never starts.
+
+    Attributes:
+        decided: The outcome stands, so no chunk counts any more: the machine's word, for the hot loop to see.
+        gone: Set when the client has left.
+        callbacks: Told of the ending.
+        error: What the source or `send` raised, if that is the cause.
     """
+
+    __slots__ = (
+        "_ended_at",
+        "_loop",
+        "_reason",
+        "_reference",
+        "_started",
+        "_timer",
+        "callbacks",
+        "clock",
+        "decided",
+        "error",
+        "format",
+        "gone",
+        "id",
+        "machine",
+        "policy",
+        "route",
+        "work",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -57,38 +73,26 @@ class Stream:
         format: Format,  # noqa: A002 - the field's own word
         policy: Policy,
         route: str = "",
-        owns: tuple[Any, ...] = (),
+        owns: Iterable[Any] = (),
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
+        self.clock = self._loop.time
         self.id = secrets.token_urlsafe(12)
         self.route = route
         self.format = format
         self.policy = policy
-        self.clock = loop.time
         self.machine = Machine(policy, self.clock())
         self.writer = Writer(self)
+        self.work = Work(self, source, owns)
         self.decided = False
-        """The outcome stands: no chunk counts any more. The machine's word, kept where the hot loop can see
-        it."""
-        self.gone_at: float | None = None
+        self.gone = Latch()
         self.callbacks: list[Callback] = []
         self.error: BaseException | None = None
-        self.reference: str | None = None
-        self.reason: str | None = None
-        self.started = datetime.now(UTC)
-        self._loop = loop
-        self._source = source
-        self._owned: list[Release] = [releaser(resource) for resource in owns]
-        self._spawned: set[asyncio.Task[Any]] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._pulling = False
-        self._cancelled = False
-        self._cleaned = False
-        self._cleanup_errors: list[BaseException] = []
-        self._waiters: list[asyncio.Future[None]] = []
-        self._gone_waiters: list[asyncio.Future[None]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._reference: str | None = None
+        self._reason: str | None = None
+        self._started = datetime.now(UTC)
         self._ended_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     # -- the request's task ------------------------------------------------------------------------------
 
@@ -96,10 +100,10 @@ class Stream:
         """Run the stream over `connection` until all is over; then `ending` tells how.
 
         Raises:
-            CancelledError: The task was cancelled from outside; the cleanup has finished all the same, or is
+            CancelledError: The task was cancelled from outside. The cleanup has finished all the same, or is
                 reported overdue.
         """
-        self._task = self._loop.create_task(self._drive(), name=f"endwell source {self.id}")
+        self.work.start()
         self._arm()
         cancelled: asyncio.CancelledError | None = None
         try:
@@ -109,32 +113,31 @@ class Stream:
             await self._cancelled_from_outside(connection)
         await self._join()
         self._disarm()
-        self.machine.feed(Step.CLEANUP_DONE, self.clock())
         self._ended_at = self.clock()
+        self.machine.feed(Step.CLEANUP_DONE, self._ended_at)
         if cancelled is not None:
             raise cancelled
 
     async def _cancelled_from_outside(self, connection: Connection) -> None:
         """Name the cause, then say goodbye if anybody is there."""
         with anyio.CancelScope(shield=True):
-            # A middleware may cancel us *because* the client left, before we are told: let the message
-            # arrive.
+            # A middleware may cancel us *because* the client left, before we are told: let the message come.
             for _ in range(3):
                 await asyncio.sleep(0)
-            self.end(Cause.DISCONNECT if self.gone_at is not None else Cause.SERVER_CANCELLED)
+            self.end(Cause.DISCONNECT if self.gone else Cause.SERVER_CANCELLED)
             try:
                 await self.writer.run(connection)
             except asyncio.CancelledError:
                 pass  # cancelled again: then without a goodbye
 
     async def _join(self) -> None:
-        """Wait for the source's task, whatever hits this one, until its cleanup is over or overdue."""
-        if self._cleaned:
+        """Wait for the work, whatever hits this task, until its cleanup is over or overdue."""
+        if self.work.over:
             return
         with anyio.CancelScope(shield=True):
-            while not (self._cleaned or self.machine.overdue):
+            while not self.work.over:
                 try:
-                    await self._until(self._waiters)
+                    await self.work.over.wait()
                 except asyncio.CancelledError:
                     self.end(Cause.SERVER_CANCELLED)
 
@@ -150,132 +153,30 @@ class Stream:
             route=self.route,
             outcome=machine.outcome,
             cause=machine.cause,
-            reason=self.reason,
-            started=self.started,
+            reason=self._reason,
+            started=self._started,
             duration=machine.closing_since - machine.started_at,
             time_to_first_chunk=None if first is None else first - machine.started_at,
             chunks=writer.chunks,
             bytes=writer.bytes,
             heartbeats=writer.heartbeats,
             error=self.error,
-            reference=self.reference,
+            reference=self._reference,
             cleanup=self._ended_at - machine.closing_since,
             overdue=machine.overdue,
-            cleanup_errors=tuple(self._cleanup_errors),
+            cleanup_errors=tuple(self.work.errors),
         )
 
-    # -- the source's task -------------------------------------------------------------------------------
-
-    async def _drive(self) -> None:
-        current.set(self)
-        try:
-            await self._pull()
-        except BaseException as error:  # every way a source can end leads to one outcome
-            if _torn_down(error):
-                raise
-            self._raised(error)
-        else:
-            if not self.decided:
-                self._feed(Step.SOURCE_ENDED)
-        await self._clean_up()
-
-    async def _pull(self) -> None:
-        if self.decided:
-            return  # ended before it started: what it owns is released all the same
-        self._pulling = True
-        try:
-            await pull(self._source.open(), self)
-        except StopAsyncIteration:
-            pass
-        finally:
-            self._pulling = False
-
-    def _raised(self, error: BaseException) -> None:
-        if not self.decided:
-            self.end(Cause.SOURCE_RAISED, error=self._explain(error))
-        elif not isinstance(error, asyncio.CancelledError):
-            self._cleanup_errors.append(error)
-
-    def _explain(self, error: BaseException) -> BaseException:
-        if isinstance(error, SourceError):
-            error.add_note(f"in the stream of {self.route or 'an unnamed route'}")
-        if isinstance(error, Exception):
-            return error
-        crash = SourceCrashed(f"the source raised {type(error).__name__} on its own account")
-        crash.__cause__ = error
-        return crash
-
-    async def _clean_up(self) -> None:
-        """Release everything, each once, in reverse order, whatever the others do."""
-        if self._cancelled:
-            await self._absorb()
-        await self._attempt(self._source.close)
-        await self._attempt(self._end_spawned)
-        while self._owned:
-            await self._attempt(self._owned.pop())
-        self._cleaned = True
-        _wake(self._waiters)
-
-    async def _absorb(self) -> None:
-        """Take in a cancellation not delivered yet, so that it does not hit the cleanup's first await."""
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            pass
-        assert self._task is not None
-        self._task.uncancel()
-
-    async def _attempt(self, call: Release) -> None:
-        try:
-            await release(call)
-        except BaseException as error:  # one failing release must not keep the others from theirs
-            if _torn_down(error):
-                raise
-            self._cleanup_errors.append(error)
-
-    async def _end_spawned(self) -> None:
-        if not self._spawned:
-            return
-        for task in self._spawned:
-            task.cancel()
-        await asyncio.wait(self._spawned)
-
-    # -- what the source may ask for ----------------------------------------------------------------------
-
-    def own(self, resource: Any) -> None:
-        """Release `resource` with the stream."""
-        self._owned.append(releaser(resource))
-
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run `work` beside the source; it ends with the stream, and its failure is the stream's."""
-        task = self._loop.create_task(work, name=f"endwell spawned {self.id}")
-        self._spawned.add(task)
-        task.add_done_callback(self._spawned_done)
-        return task
-
-    def _spawned_done(self, task: asyncio.Task[Any]) -> None:
-        self._spawned.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._raised(error)
-
-    async def gone(self) -> None:
-        """Wait until the client has left."""
-        while self.gone_at is None:
-            await self._until(self._gone_waiters)
-
-    async def _until(self, waiters: list[asyncio.Future[None]]) -> None:
-        waiter = self._loop.create_future()
-        waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            waiters.remove(waiter)
-
-    # -- what the machine is told, and what it says ------------------------------------------------------
+    # -- what happens ------------------------------------------------------------------------------------
 
     def first_chunk(self) -> None:
         """The source gave its first chunk."""
         self._feed(Step.FIRST_CHUNK)
+
+    def source_ended(self) -> None:
+        """The source ended by itself."""
+        if not self.decided:
+            self._feed(Step.SOURCE_ENDED)
 
     def flushed(self) -> None:
         """The server took the last byte and the end of the body."""
@@ -286,9 +187,7 @@ class Stream:
         """The client has left: end the stream, and write nothing any more."""
         if self.writer.over:
             return  # some servers say so when the response is complete
-        if self.gone_at is None:
-            self.gone_at = self.clock()
-            _wake(self._gone_waiters)
+        self.gone.set()
         self.end(Cause.DISCONNECT)
         self.writer.abandon()
 
@@ -296,7 +195,7 @@ class Stream:
         """End the stream because somebody asks. False if it was ending already."""
         if self.decided:
             return False
-        self.reason = reason
+        self._reason = reason
         self.end(Cause.STOP)
         return True
 
@@ -306,13 +205,10 @@ class Stream:
             self.error = error
         self._feed(cause)
 
-    def _feed(self, step: Step | Cause) -> None:
-        act = self.machine.feed(step, self.clock())
-        if act is not Act.NOTHING:
-            self._do(act)
+    # -- what the machine says to it ---------------------------------------------------------------------
 
-    def _do(self, act: Act) -> None:
-        match act:
+    def _feed(self, step: Step | Cause) -> None:
+        match self.machine.feed(step, self.clock()):
             case Act.HEARTBEAT:
                 self.writer.beat()
             case Act.COMMIT:
@@ -323,48 +219,41 @@ class Stream:
                 self._close()
             case Act.ABANDON:
                 self._abandon()
-            case _:
-                raise AssertionError(act)
 
     def _close(self) -> None:
         """The outcome stands: cancel the source, tell the client."""
         self.decided = True
         self._arm()
-        self._cancel_source()
-        farewell = self.machine.farewell
-        if farewell is Farewell.NOTHING:
+        self.work.cancel()
+        match self.machine.farewell:
+            case Farewell.NOTHING:
+                self.writer.abandon()
+            case Farewell.STATUS:
+                self._refuse()
+            case Farewell.FRAME:
+                self._say()
+
+    def _refuse(self) -> None:
+        """Nothing is out yet: answer with an HTTP error; to an exception, the framework's own handlers do."""
+        reference = self._refer()
+        if self.error is None:
+            self.writer.refuse(*farewell_for(self.machine.cause), reference)
+        else:
             self.writer.abandon()
-        elif farewell is not Farewell.FINISH:
-            self._say(farewell)
 
-    def _cancel_source(self) -> None:
-        if not self._pulling or self._cancelled or self._task is None:
-            return
-        if asyncio.current_task(self._loop) is self._task:
-            # The source ends itself, through stop(): let it reach its next await or yield first.
-            self._loop.call_soon(self._cancel_source)
-            return
-        self._cancelled = True
-        self._task.cancel()
-
-    def _say(self, farewell: Farewell) -> None:
-        """Tell a client that is still there how it ended."""
-        machine = self.machine
-        assert machine.cause is not None
-        assert machine.outcome is not None
-        self.reference = secrets.token_hex(6)
-        code, message = message_for(machine.outcome, machine.cause)
-        if farewell is Farewell.STATUS:
-            if self.error is None:
-                self.writer.refuse(status_for(machine.outcome), code, message, self.reference)
-            else:
-                self.writer.abandon()  # the framework's own handlers answer for an exception
-            return
-        frame = self.format.error_frame(code, message, self.reference, retry=self._retry())
+    def _say(self) -> None:
+        """Tell a client in mid-stream how it ended, or cut the body where the format cannot say it."""
+        words = farewell_for(self.machine.cause)
+        frame = self.format.error_frame(words.code, words.message, self._refer(), retry=self._retry())
         if frame is None:
             self.writer.cut()
         else:
             self.writer.finish(frame)
+
+    def _refer(self) -> str:
+        """Make the reference by which the client's words and the log's are matched."""
+        self._reference = secrets.token_hex(6)
+        return self._reference
 
     def _retry(self) -> int | None:
         """When to come back, in ms; drawn, so that a fleet's clients do not come back at once."""
@@ -374,20 +263,18 @@ class Stream:
         return random.randint(*span)  # noqa: S311 - spreads load, hides nothing
 
     def _abandon(self) -> None:
-        """The cleanup is overdue: cancel a second time, report where it hangs, go on without it."""
+        """The cleanup is overdue: report where it hangs, and go on without it."""
         self.writer.abandon()
-        if not self._cleaned and self._task is not None:
-            logger.warning(
-                "cleanup of stream %s [%s] is overdue after %g s, stuck at %s",
-                self.id,
-                self.route or "-",
-                self.policy.cleanup,
-                where(self._task, self._source.iterator),
-            )
-            self._task.cancel()
-            _let_go.add(self._task)
-            self._task.add_done_callback(_let_go.discard)
-        _wake(self._waiters)
+        if self.work.over:
+            return  # it was the farewell that the client did not take
+        logger.warning(
+            "cleanup of stream %s [%s] is overdue after %g s, stuck at %s",
+            self.id,
+            self.route or "-",
+            self.policy.cleanup,
+            self.work.let_go(),
+        )
+        self.work.over.set()
 
     # -- time --------------------------------------------------------------------------------------------
 
@@ -407,20 +294,3 @@ class Stream:
         self._feed(Step.TICK)
         if self._timer is None:
             self._arm()
-
-
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            waiter.set_result(None)
-
-
-def _torn_down(error: BaseException) -> bool:
-    """Whether the interpreter is closing the coroutine itself: nothing may be awaited any more."""
-    if not isinstance(error, GeneratorExit):
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from endwell.errors import ChunkTypeError, ConfigurationError
+from endwell.errors import ChunkError, ChunkTypeError, ConfigurationError
 from endwell.wire._format import utf8
 
 __all__ = ["Raw"]
@@ -39,8 +39,15 @@ class Raw:
         if isinstance(chunk, str):
             return utf8("text", chunk)
         if isinstance(chunk, bytearray | memoryview):
-            return bytes(chunk)
+            return _copy(chunk)
         raise ChunkTypeError(f"{type(chunk).__name__} has no bytes of its own: yield bytes or str")
 
     def error_frame(self, code: str, message: str, ref: str, *, retry: int | None = None) -> None:
         """None: whatever followed would be taken for content. See `Format.error_frame`."""
+
+
+def _copy(buffer: bytearray | memoryview) -> bytes:
+    try:
+        return bytes(buffer)
+    except ValueError as error:  # a memoryview that was released
+        raise ChunkError(str(error)) from error

@@ -1,0 +1,36 @@
+"""An event that is set once. Unlike `asyncio.Event` it costs next to nothing while nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Latch:
+    """Closed for ever by `set()`; `wait()` returns from then on."""
+
+    __slots__ = ("_is_set", "_waiters")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def __bool__(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        """Let everybody who waits, and will wait, go on."""
+        self._is_set = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        if self._is_set:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
