@@ -110,9 +110,10 @@ class CurrentStream:
     def stop(self, reason: str | None = None) -> bool:
         """End this stream as `stopped`. False if it was ending already.
 
-        Called by the source itself, it takes effect at the source's next `await` or `yield`.
+        Called by the source itself, it takes effect at the source's next `await` or `yield`. May be called from
+        any thread, such as a sync source's own.
         """
-        return self._stream.stop(reason)
+        return self._stream.stop_from_anywhere(reason)
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine beside the source.

@@ -43,7 +43,8 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
         except StopIteration as ready:
             chunk = ready.value
         else:
-            writer.flush()
+            if writer.frames:
+                writer.flush()
             chunk = yield from _resume(step, waiting)
             machine.last_chunk_at = stream.clock()
             turn_over = monotonic() + SLICE

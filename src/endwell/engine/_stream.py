@@ -199,6 +199,17 @@ class Stream:
         self.end(Cause.STOP)
         return True
 
+    def stop_from_anywhere(self, reason: str | None = None) -> bool:
+        """`stop`, from any thread."""
+        try:
+            if asyncio.get_running_loop() is self._loop:
+                return self.stop(reason)
+        except RuntimeError:
+            pass  # a thread without a loop
+        was_running = not self.decided
+        self._loop.call_soon_threadsafe(self.stop, reason)
+        return was_running
+
     def end(self, cause: Cause, *, error: BaseException | None = None) -> None:
         """End the stream; only the first cause counts."""
         if not self.decided:

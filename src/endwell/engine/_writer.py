@@ -41,6 +41,7 @@ class Writer:
         "_beats",
         "_finish",
         "_idle",
+        "_interrupted",
         "_must_open",
         "_opened",
         "_refusal",
@@ -68,6 +69,7 @@ class Writer:
         self._refusal: tuple[int, str, str, str] | None = None
         self.over = False
         self._sending: asyncio.Task[object] | None = None
+        self._interrupted = False
         self._idle: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
@@ -112,6 +114,7 @@ class Writer:
         self.over = True
         self.flush()
         if self._sending is not None:
+            self._interrupted = True
             self._sending.cancel()
 
     async def room(self) -> None:
@@ -191,15 +194,16 @@ class Writer:
             self.over = True
             stream.end(Cause.SEND_FAILED)
         except asyncio.CancelledError:
-            # Ours, from abandon(), unless somebody else cancelled the task as well.
-            if not self.over or task.uncancel() > cancelling:
-                self.over = True
+            self.over = True  # who knows how much of it went out: nothing may follow
+            if not self._interrupted or task.cancelling() > cancelling + 1:
                 raise
         except Exception as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream, no more
             self.over = True
             stream.end(Cause.SEND_CRASHED, error=error)
         finally:
             self._sending = None
+            if self._interrupted:
+                task.uncancel()
             machine.blocked_since = None
             machine.last_write_at = stream.clock()
         return not self.over
