@@ -7,6 +7,8 @@
 #   make lint, make types, make unit: parts of `make test`     make format   put the source in order
 #
 # PYTHON=/path/to/python3 chooses the interpreter (CPython 3.11 or newer); without it, one is looked for.
+#
+# `make help`, or `make` alone, shows these lines.
 
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -18,7 +20,10 @@ INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt --build
 PINS := pyproject.toml constraints.txt
 ARGS ?=
 
-.PHONY: demo test prove docs bench lint types unit other-pythons format update-constraints clean
+.PHONY: help demo test prove docs bench lint types unit other-pythons format update-constraints clean
+
+help:
+	@sed -n '/^#   /s/^# //p' Makefile
 
 demo: $(VENV)/.demo
 	@$(BIN)/python -m demo $(ARGS)
@@ -48,7 +53,7 @@ prove: $(VENV)/.dev
 	@scripts/test-oldest
 
 docs: $(VENV)/.dev
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env -b html docs docs/_build/html
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -110,8 +110,8 @@ class CurrentStream:
     def stop(self, reason: str | None = None) -> bool:
         """End this stream as `stopped`. False if it was ending already.
 
-        Called by the source itself, it takes effect at the source's next `await` or `yield`. May be called from
-        any thread, such as a sync source's own.
+        Called by the source itself, it takes effect at the source's next `await` or `yield`. It may be called
+        from any thread, such as a sync source's own.
         """
         return self._stream.stop_from_anywhere(reason)
 

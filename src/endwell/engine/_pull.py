@@ -56,19 +56,12 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
         if machine.first_chunk_at is None:
             stream.first_chunk()
         if writer.size >= CORK or monotonic() >= turn_over:
-            try:
-                yield from _breathe(stream)
-            except asyncio.CancelledError as cancel:
-                if stream.decided:
-                    return
-                # Not ours: a timeout or cancel scope of the source's own, held across its yield. It is for
-                # the source.
-                step = _throw(source, cancel)
-                continue
-            turn_over = monotonic() + SLICE
-            if stream.decided:
+            step = yield from _take_turn(source, stream)
+            if step is None:
                 return
-        step = following().__await__()
+            turn_over = monotonic() + SLICE
+        else:
+            step = following().__await__()
 
 
 def _resume(step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
@@ -83,6 +76,18 @@ def _resume(step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
                 return ready.value
         else:
             return (yield from step)
+
+
+def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, Any]:
+    """Let the event loop turn, then return the source's next step; None if the stream is over."""
+    try:
+        yield from _breathe(stream)
+    except asyncio.CancelledError as cancel:
+        if stream.decided:
+            return None
+        # Not ours: a timeout or cancel scope of the source's own, held across its yield. It is for it.
+        return _throw(source, cancel)
+    return None if stream.decided else source.__anext__().__await__()
 
 
 def _breathe(stream: Stream) -> Generator[Any, Any, None]:

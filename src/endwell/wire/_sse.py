@@ -10,13 +10,11 @@ from typing import Final, TypeGuard, final
 import msgspec
 
 from endwell.errors import ChunkError, ChunkTypeError
+from endwell.settings import MAX_RETRY
 from endwell.wire._format import CR, LF, NUL, error_body, utf8
 from endwell.wire._json import json_bytes
 
 __all__ = ["SSE", "Event"]
-
-MAX_RETRY: Final = 2_147_483_647
-"""The longest delay in ms a browser's `setTimeout` takes: a signed 32-bit int, about 25 days."""
 
 
 class _WithData(msgspec.Struct, frozen=True):
