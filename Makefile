@@ -49,7 +49,7 @@ other-pythons: $(VENV)/.dev
 
 prove: $(VENV)/.dev
 	@scripts/test-servers
-	$(BIN)/python -m pytest --hypothesis-profile=prove --timeout=3600 $(ARGS)
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=prove --timeout=3600 -n 2 $(ARGS)
 	@scripts/test-oldest
 
 docs: $(VENV)/.dev

@@ -290,10 +290,12 @@ class Stream:
     # -- time --------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        self._disarm()
+        """Look again in time. A timer that fires earlier will do: it looks, and sets the next."""
         when = self.machine.look_again(self.clock())
-        if when is not None:
-            self._timer = self._loop.call_at(when, self._tick)
+        if when is None or (self._timer is not None and self._timer.when() <= when):
+            return
+        self._disarm()
+        self._timer = self._loop.call_at(when, self._tick)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -32,6 +32,7 @@ _HEADERS = {
     # alone.
     "content-encoding": "identity",
 }
+_DEFAULTS = Policy()
 _BYTES = "application/octet-stream"
 _WITH_BODY = frozenset(range(200, 600)) - {204, 205, 304}
 
@@ -108,7 +109,7 @@ class StreamResponse(Response):
 
     def _plan(self, scope: Scope) -> Plan:
         registry = self._registry or scope.get("state", {}).get(STATE_KEY)
-        policy = self._policy or (registry.policy if registry is not None else Policy())
+        policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
         return Plan(
             source=self._source,
             format=self._format,
