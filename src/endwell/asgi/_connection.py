@@ -9,6 +9,7 @@ import msgspec
 
 from ..types import Message, Scope, Send
 from . import _sockets
+from ._uvicorn import CloseDelimited
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -23,21 +24,25 @@ class HTTPConnection:
         headers: The headers to open with.
     """
 
-    __slots__ = ("_body_started", "_headers", "_prefix", "_scope", "_send", "_status", "hung_up")
+    __slots__ = ("_close_delimited", "_headers", "_prefix", "_scope", "_send", "_status", "hung_up")
 
     def __init__(self, scope: Scope, send: Send, *, status: int, headers: Headers) -> None:
         self._scope = scope
         self._send = send
         self._status = status
         self._headers = headers
+        self._close_delimited: CloseDelimited | None = None
         self._prefix = "websocket." if scope["type"] == "websocket" else ""
         self.hung_up = False
         """The body was cut below the server: nothing must be raised to it any more."""
 
     async def open(self) -> None:
+        self._close_delimited = CloseDelimited.where_needed(self._scope, self._send)
         await self._send(self._start(self._status, self._headers))
 
     async def write(self, data: bytes, *, more: bool) -> None:
+        if self._close_delimited is not None and not more:
+            self._close_delimited.last(data)
         await self._send({"type": f"{self._prefix}http.response.body", "body": data, "more_body": more})
 
     async def refuse(self, status: int, code: str, message: str, reference: str) -> None:

@@ -1,0 +1,36 @@
+"""What only uvicorn's own objects can do."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ..types import Scope, Send
+
+
+class CloseDelimited:
+    """Keeps uvicorn's httptools protocol from chunking the body of an HTTP/1.0 response (0.54 does).
+
+    A client of HTTP/1.0 would take the chunks' sizes for content. No header can switch it off; but a cycle that
+    believes in a content length leaves the bytes as they are, and closes the connection after the last.
+    """
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: Any) -> None:
+        self._cycle = cycle
+        cycle.chunked_encoding = False
+        cycle.expected_content_length = sys.maxsize
+
+    @classmethod
+    def where_needed(cls, scope: Scope, send: Send) -> CloseDelimited | None:
+        """Apply it to a response that needs it; None for any other, and behind a middleware."""
+        if scope.get("http_version") != "1.0":
+            return None
+        cycle = getattr(send, "__self__", None)
+        undecided = getattr(cycle, "chunked_encoding", False) is None
+        return cls(cycle) if undecided and hasattr(cycle, "expected_content_length") else None
+
+    def last(self, data: bytes) -> None:
+        """The body ends with `data`."""
+        self._cycle.expected_content_length = len(data)
