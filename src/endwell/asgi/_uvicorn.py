@@ -9,7 +9,7 @@ from ..types import Scope, Send
 
 
 class CloseDelimited:
-    """Keeps uvicorn's httptools protocol from chunking the body of an HTTP/1.0 response (0.54 does).
+    """Keeps uvicorn's httptools protocol from chunking an HTTP/1.0 response's body (0.54 does).
 
     A client of HTTP/1.0 would take the chunks' sizes for content. No header can switch it off; but a cycle that
     believes in a content length leaves the bytes as they are, and closes the connection after the last.
