@@ -1,8 +1,8 @@
 """Streaming responses that end well, however they end."""
 
-from .asgi import CancelOnDisconnect
-from .engine import CurrentStream, Snapshot, current_stream
-from .errors import (
+from endwell.asgi import CancelOnDisconnect
+from endwell.engine import CurrentStream, Snapshot, current_stream
+from endwell.errors import (
     ChunkError,
     ChunkTypeError,
     ConfigurationError,
@@ -15,11 +15,11 @@ from .errors import (
     SourceInUse,
     StreamCut,
 )
-from .ext import ByteStream, EventStream, NDJSONStream, Streams, cancel_on_disconnect
-from .lifecycle import Cause, Outcome
-from .observe import Ending
-from .settings import Policy
-from .wire import Event
+from endwell.ext import ByteStream, EventStream, NDJSONStream, Streams, cancel_on_disconnect
+from endwell.lifecycle import Cause, Outcome
+from endwell.observe import Ending
+from endwell.settings import Policy
+from endwell.wire import Event
 
 __all__ = [
     "ByteStream",

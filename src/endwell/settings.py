@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from .errors import ConfigurationError
+from endwell.errors import ConfigurationError
 
 __all__ = ["MAX_RETRY", "Policy", "check_known"]
 

@@ -1,9 +1,9 @@
 """Plain ASGI: one reader of `receive`, one response, one middleware."""
 
-from ._cancel import CLIENT_CLOSED_REQUEST, CancelOnDisconnect, run_until_gone
-from ._pump import Pump
-from ._respond import Plan, respond
-from ._signals import on_shutdown_signal
+from endwell.asgi._cancel import CLIENT_CLOSED_REQUEST, CancelOnDisconnect, run_until_gone
+from endwell.asgi._pump import Pump
+from endwell.asgi._respond import Plan, respond
+from endwell.asgi._signals import on_shutdown_signal
 
 __all__ = [
     "CLIENT_CLOSED_REQUEST",

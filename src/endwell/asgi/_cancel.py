@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import anyio
 
-from ..observe import logger
-from ..types import ASGIApp, Receive, Scope, Send
-from ._pump import Pump
+from endwell.asgi._pump import Pump
+from endwell.observe import logger
+from endwell.types import ASGIApp, Receive, Scope, Send
 
 T = TypeVar("T")
 

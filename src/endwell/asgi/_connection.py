@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 import msgspec
 
-from ..types import Message, Scope, Send
-from . import _sockets
-from ._uvicorn import CloseDelimited
+from endwell.asgi import _sockets
+from endwell.asgi._uvicorn import CloseDelimited
+from endwell.types import Message, Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 

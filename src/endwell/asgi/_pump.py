@@ -12,8 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from ..observe import logger
-from ..types import Message, Receive
+from endwell.observe import logger
+from endwell.types import Message, Receive
 
 MAX_UNREAD = 1024 * 1024
 """Bytes of body kept for a late reader. Beyond, an unread body is dropped, and reading it then is an

@@ -9,14 +9,14 @@ from typing import Any
 
 import anyio
 
-from ..engine import Registry, SourceHandle, Stream, release, releaser
-from ..errors import StreamCut
-from ..observe import Callback
-from ..settings import Policy
-from ..types import Scope, Send
-from ..wire import Format
-from ._connection import Headers, HTTPConnection
-from ._pump import Pump
+from endwell.asgi._connection import Headers, HTTPConnection
+from endwell.asgi._pump import Pump
+from endwell.engine import Registry, SourceHandle, Stream, release, releaser
+from endwell.errors import StreamCut
+from endwell.observe import Callback
+from endwell.settings import Policy
+from endwell.types import Scope, Send
+from endwell.wire import Format
 
 
 @dataclass(slots=True, kw_only=True)

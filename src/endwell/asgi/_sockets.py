@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..types import Scope
+from endwell.types import Scope
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

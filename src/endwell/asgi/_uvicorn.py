@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ..types import Scope, Send
+from endwell.types import Scope, Send
 
 
 class CloseDelimited:
     """Keeps uvicorn's httptools protocol from chunking an HTTP/1.0 response's body (0.54 does).
 
-    A client of HTTP/1.0 would take the chunks' sizes for content. No header can switch it off; but a cycle that
-    believes in a content length leaves the bytes as they are, and closes the connection after the last.
+    A client of HTTP/1.0 would take the chunks' sizes for content. No header can switch it off; but a cycle
+    that believes in a content length leaves the bytes as they are, and closes the connection after the last.
     """
 
     __slots__ = ("_cycle",)

@@ -1,11 +1,11 @@
 """Runs one stream, and keeps the streams of one application."""
 
-from ._connection import Connection
-from ._current import CurrentStream, Gone, Sent, current_stream
-from ._owned import Release, release, releaser
-from ._registry import Registry, Snapshot
-from ._source import SourceHandle
-from ._stream import Stream
+from endwell.engine._connection import Connection
+from endwell.engine._current import CurrentStream, Gone, Sent, current_stream
+from endwell.engine._owned import Release, release, releaser
+from endwell.engine._registry import Registry, Snapshot
+from endwell.engine._source import SourceHandle
+from endwell.engine._stream import Stream
 
 __all__ = [
     "Connection",

@@ -7,11 +7,11 @@ from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..errors import NoCurrentStream
-from ..observe import Callback
+from endwell.errors import NoCurrentStream
+from endwell.observe import Callback
 
 if TYPE_CHECKING:
-    from ._stream import Stream
+    from endwell.engine._stream import Stream
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..lifecycle import Cause
+from endwell.lifecycle import Cause
 
 
 class Farewell(NamedTuple):

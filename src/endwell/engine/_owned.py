@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from ..errors import NotReleasable
+from endwell.errors import NotReleasable
 
 Release: TypeAlias = Callable[[], Awaitable[object] | object]
 

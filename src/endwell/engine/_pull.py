@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Generator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ._writer import CORK
+from endwell.engine._writer import CORK
 
 if TYPE_CHECKING:
-    from ._stream import Stream
+    from endwell.engine._stream import Stream
 
 SLICE = 0.001
 """Seconds that a source which is always ready may run before the event loop gets a turn. A turn costs about

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ..lifecycle import Cause, State
-from ..observe import Callback, Notifier, log_ending
-from ..settings import Policy
-from ._stream import Stream
+from endwell.engine._stream import Stream
+from endwell.lifecycle import Cause, State
+from endwell.observe import Callback, Notifier, log_ending
+from endwell.settings import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

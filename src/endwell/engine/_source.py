@@ -11,10 +11,10 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from ..errors import SourceInUse
-from ..types import Source
-from ._owned import release
-from ._threads import ThreadedIterator
+from endwell.engine._owned import release
+from endwell.engine._threads import ThreadedIterator
+from endwell.errors import SourceInUse
+from endwell.types import Source
 
 # Which iterators were given to a response. Marks objects, holds no state of any application, and keeps none
 # alive.

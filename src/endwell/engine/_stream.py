@@ -16,16 +16,16 @@ from typing import Any
 
 import anyio
 
-from ..lifecycle import Act, Cause, Farewell, Machine, Outcome, Step
-from ..observe import Callback, Ending, logger
-from ..settings import Policy
-from ..wire import Format
-from ._connection import Connection
-from ._farewell import farewell_for
-from ._latch import Latch
-from ._source import SourceHandle
-from ._work import Work
-from ._writer import Writer
+from endwell.engine._connection import Connection
+from endwell.engine._farewell import farewell_for
+from endwell.engine._latch import Latch
+from endwell.engine._source import SourceHandle
+from endwell.engine._work import Work
+from endwell.engine._writer import Writer
+from endwell.lifecycle import Act, Cause, Farewell, Machine, Outcome, Step
+from endwell.observe import Callback, Ending, logger
+from endwell.settings import Policy
+from endwell.wire import Format
 
 
 class Stream:

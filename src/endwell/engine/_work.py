@@ -11,17 +11,17 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import SourceCrashed, SourceError
-from ..lifecycle import Cause
-from ._current import current
-from ._latch import Latch
-from ._owned import Release, release, releaser
-from ._pull import pull
-from ._source import SourceHandle
-from ._stuck import where
+from endwell.engine._current import current
+from endwell.engine._latch import Latch
+from endwell.engine._owned import Release, release, releaser
+from endwell.engine._pull import pull
+from endwell.engine._source import SourceHandle
+from endwell.engine._stuck import where
+from endwell.errors import SourceCrashed, SourceError
+from endwell.lifecycle import Cause
 
 if TYPE_CHECKING:
-    from ._stream import Stream
+    from endwell.engine._stream import Stream
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
-from ..lifecycle import Cause
-from ._connection import Connection
+from endwell.engine._connection import Connection
+from endwell.lifecycle import Cause
 
 if TYPE_CHECKING:
-    from ._stream import Stream
+    from endwell.engine._stream import Stream
 
 CORK = 64 * 1024
 """Bytes that wait at most before the source is no longer asked: what uvicorn's own buffer takes before it

@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..asgi import CLIENT_CLOSED_REQUEST, Pump, run_until_gone
-from ._endpoints import endpoint_for, resolve, share
-from ._responses import route_of
+from endwell.asgi import CLIENT_CLOSED_REQUEST, Pump, run_until_gone
+from endwell.ext._endpoints import endpoint_for, resolve, share
+from endwell.ext._responses import route_of
 
 P = ParamSpec("P")
 T = TypeVar("T")

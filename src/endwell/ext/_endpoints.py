@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 
-from ..asgi import Pump
+from endwell.asgi import Pump
 
 _ADDED = "endwell_request"
 

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..asgi import Plan, Pump, respond
-from ..engine import Registry, SourceHandle
-from ..errors import ConfigurationError
-from ..observe import Callback
-from ..settings import Policy, check_known
-from ..types import Source
-from ..wire import NDJSON, SSE, Format, Raw
-from ._endpoints import share
+from endwell.asgi import Plan, Pump, respond
+from endwell.engine import Registry, SourceHandle
+from endwell.errors import ConfigurationError
+from endwell.ext._endpoints import share
+from endwell.observe import Callback
+from endwell.settings import Policy, check_known
+from endwell.types import Source
+from endwell.wire import NDJSON, SSE, Format, Raw
 
 STATE_KEY = "endwell"
 """Where `Streams.lifespan` leaves the application's registry in `scope["state"]`."""

@@ -9,14 +9,21 @@ from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overlo
 
 from starlette.requests import Request
 
-from ..asgi import on_shutdown_signal
-from ..engine import Registry, Snapshot
-from ..observe import Callback
-from ..settings import Policy
-from ..types import Source
-from ._endpoints import endpoint_for, resolve
-from ._openapi import STREAM_MARK, StreamMark, document
-from ._responses import STATE_KEY, ByteStream, EventStream, NDJSONStream, StreamResponse, check_options
+from endwell.asgi import on_shutdown_signal
+from endwell.engine import Registry, Snapshot
+from endwell.ext._endpoints import endpoint_for, resolve
+from endwell.ext._openapi import STREAM_MARK, StreamMark, document
+from endwell.ext._responses import (
+    STATE_KEY,
+    ByteStream,
+    EventStream,
+    NDJSONStream,
+    StreamResponse,
+    check_options,
+)
+from endwell.observe import Callback
+from endwell.settings import Policy
+from endwell.types import Source
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Callback)

@@ -1,7 +1,7 @@
 """What may happen to a stream, and when. Pure: no asyncio, no clock, no socket."""
 
-from ._machine import TRANSITIONS, Act, Farewell, IllegalStep, Machine, State, Step
-from ._outcome import OUTCOMES, Cause, Outcome
+from endwell.lifecycle._machine import TRANSITIONS, Act, Farewell, IllegalStep, Machine, State, Step
+from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
 
 __all__ = [
     "OUTCOMES",

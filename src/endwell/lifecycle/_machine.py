@@ -24,9 +24,9 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from ..errors import EndwellError
-from ..settings import Policy
-from ._outcome import OUTCOMES, Cause, Outcome
+from endwell.errors import EndwellError
+from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
+from endwell.settings import Policy
 
 
 class State(StrEnum):

@@ -1,7 +1,7 @@
 """The record of an ending, and everybody who is told of it."""
 
-from ._ending import Ending
-from ._log import log_ending, logger
-from ._notify import Callback, Notifier
+from endwell.observe._ending import Ending
+from endwell.observe._log import log_ending, logger
+from endwell.observe._notify import Callback, Notifier
 
 __all__ = ["Callback", "Ending", "Notifier", "log_ending", "logger"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..lifecycle import Cause, Outcome
+from endwell.lifecycle import Cause, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from ..lifecycle import Outcome
-from ._ending import Ending
+from endwell.lifecycle import Outcome
+from endwell.observe._ending import Ending
 
 _CLIENT_ERRORS = range(400, 500)
 

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import anyio
 import anyio.to_thread
 
-from ._ending import Ending
-from ._log import logger
+from endwell.observe._ending import Ending
+from endwell.observe._log import logger
 
 Callback: TypeAlias = Callable[[Ending], Awaitable[object] | object]
 """Told of an ending. `async def` runs on the event loop, `def` in a worker thread, as FastAPI has it."""
