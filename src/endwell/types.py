@@ -11,5 +11,11 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+
+def is_http_1_0(scope: Scope) -> bool:
+    """Whether the request is of HTTP/1.0, which granian calls 1."""
+    return scope.get("http_version") in ("1.0", "1")
+
+
 Source: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 """What produces chunks: an async generator or iterable, or a sync one (run in a thread)."""

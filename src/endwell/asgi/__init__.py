@@ -1,6 +1,6 @@
 """Plain ASGI: one reader of `receive`, one response, one middleware."""
 
-from endwell.asgi._cancel import CLIENT_CLOSED_REQUEST, CancelOnDisconnect, run_until_gone
+from endwell.asgi._cancel import CLIENT_CLOSED_REQUEST, CancelOnDisconnect, Handler
 from endwell.asgi._pump import Pump
 from endwell.asgi._respond import Plan, respond
 from endwell.asgi._signals import on_shutdown_signal
@@ -8,9 +8,9 @@ from endwell.asgi._signals import on_shutdown_signal
 __all__ = [
     "CLIENT_CLOSED_REQUEST",
     "CancelOnDisconnect",
+    "Handler",
     "Plan",
     "Pump",
     "on_shutdown_signal",
     "respond",
-    "run_until_gone",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from http import HTTPStatus
+from typing import TypeAlias
 
 import msgspec
 
 from endwell.asgi import _sockets
 from endwell.asgi._uvicorn import CloseDelimited
-from endwell.types import Message, Scope, Send
+from endwell.types import Message, Scope, Send, is_http_1_0
 
-Headers = list[tuple[bytes, bytes]]
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class HTTPConnection:
@@ -24,7 +25,16 @@ class HTTPConnection:
         headers: The headers to open with.
     """
 
-    __slots__ = ("_close_delimited", "_headers", "_prefix", "_scope", "_send", "_status", "hung_up")
+    __slots__ = (
+        "_close_delimited",
+        "_headers",
+        "_prefix",
+        "_scope",
+        "_send",
+        "_status",
+        "ends_connection",
+        "hung_up",
+    )
 
     def __init__(self, scope: Scope, send: Send, *, status: int, headers: Headers) -> None:
         self._scope = scope
@@ -33,6 +43,7 @@ class HTTPConnection:
         self._headers = headers
         self._close_delimited: CloseDelimited | None = None
         self._prefix = "websocket." if scope["type"] == "websocket" else ""
+        self.ends_connection = is_http_1_0(scope) or (b"connection", b"close") in scope.get("headers", ())
         self.hung_up = False
         """The body was cut below the server: nothing must be raised to it any more."""
 
@@ -65,7 +76,7 @@ class HTTPConnection:
         servers
         that do not know it raise. The empty path makes sure that none that does finds a file.
         """
-        if self._scope.get("http_version") == "1.0":
+        if is_http_1_0(self._scope):
             # Without chunks the end of the connection is the end of the body; only a reset tells a cut.
             _sockets.reset_on_close(self._scope)
         if self._is_daphne():

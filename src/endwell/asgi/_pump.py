@@ -1,9 +1,13 @@
 """The one reader of `receive()`, and everybody who wants to know what it said.
 
-Two readers of one `receive()` lose messages: hypercorn, daphne and gunicorn wake one of them only. So a
-pump reads, always, from the start to the end of a response: an unread body would hide the client's FIN
-behind it. What it reads is kept for whoever asks through the pump's own `receive`, within bounds; that the
-client is gone is told to all, for ever.
+Two readers of one `receive()` lose messages: hypercorn, daphne and gunicorn wake one of them only. So a pump
+reads, always, from the start to the end of a response: an unread body would hide the client's FIN behind it.
+What it reads is kept for whoever asks through the pump's own `receive`, within a bound; that the client is
+gone is told to all, for ever.
+
+Beyond the bound the pump has to choose. If somebody reads, or still may, it waits for them: dropping would
+corrupt the body. If nobody has begun to read a body whose response is already streaming, it drops: waiting
+would hide the client.
 """
 
 from __future__ import annotations
@@ -16,28 +20,47 @@ from endwell.observe import logger
 from endwell.types import Message, Receive
 
 MAX_UNREAD = 1024 * 1024
-"""Bytes of body kept for a late reader. Beyond, an unread body is dropped, and reading it then is an
-error."""
+"""Bytes of body kept for a late reader."""
 
-_DISCONNECTS = {"http.disconnect": "http.disconnect", "websocket.disconnect": "websocket.disconnect"}
+_DISCONNECTS = frozenset({"http.disconnect", "websocket.disconnect"})
 
 
 class Pump:
     """Reads `receive` until the client is gone.
 
+    Args:
+        receive: The server's `receive`, or a middleware's.
+        keep_all: Somebody may read the body at any time: wait for them at the bound, drop nothing.
+
     Attributes:
         gone: The client has left.
     """
 
-    __slots__ = ("_changed", "_dropped", "_listeners", "_receive", "_unread", "_unread_bytes", "gone")
+    __slots__ = (
+        "_arrived",
+        "_disconnect",
+        "_dropped",
+        "_has_reader",
+        "_keep_all",
+        "_listeners",
+        "_receive",
+        "_taken",
+        "_unread",
+        "_unread_bytes",
+        "gone",
+    )
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, *, keep_all: bool = False) -> None:
         self._receive = receive
+        self._keep_all = keep_all
+        self._has_reader = False
         self._listeners: list[Callable[[], None]] = []
         self._unread: deque[Message] = deque()
         self._unread_bytes = 0
         self._dropped = False
-        self._changed: asyncio.Event | None = None
+        self._arrived: asyncio.Event | None = None
+        self._taken: asyncio.Event | None = None
+        self._disconnect: Message = {"type": "http.disconnect"}
         self.gone = False
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -46,6 +69,14 @@ class Pump:
             listener()
         else:
             self._listeners.append(listener)
+
+    def leave(self) -> None:
+        """The client is gone: tell everybody."""
+        self.gone = True
+        self._notify()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
 
     async def run(self) -> None:
         """Read until the client is gone. Run it in one task, and cancel that when the response is over."""
@@ -59,48 +90,55 @@ class Pump:
                 logger.debug("receive() failed, so a leaving client is noticed by send() only: %s", error)
                 return
             if message["type"] in _DISCONNECTS:
+                self._disconnect = message
                 break
-            self._keep(message)
-        self._leave()
+            await self._keep(message)
+        self.leave()
 
     async def receive(self) -> Message:
-        """An ASGI `receive` for everybody else: what was read, then the disconnect, as often as asked."""
+        """An ASGI `receive` for everybody else: what was read, then the disconnect, as often as asked.
+
+        Raises:
+            RuntimeError: The body was dropped, because nobody had begun to read it when there was too much.
+        """
+        self._has_reader = True
         while True:
-            if self._unread:
-                message = self._unread.popleft()
-                self._unread_bytes -= len(message.get("body", b""))
-                return message
-            if self._dropped:
-                self._dropped = False
+            if self._dropped and not self.gone:
                 raise RuntimeError(
                     "the request body was not read before the response began, and was dropped: "
                     f"more than {MAX_UNREAD} bytes; read it before streaming"
                 )
+            if self._unread:
+                return self._take()
             if self.gone:
-                return {"type": "http.disconnect"}
-            if self._changed is None:
-                self._changed = asyncio.Event()
-            self._changed.clear()
-            await self._changed.wait()
+                return self._disconnect
+            if self._arrived is None:
+                self._arrived = asyncio.Event()
+            self._arrived.clear()
+            await self._arrived.wait()
 
-    def _keep(self, message: Message) -> None:
+    def _take(self) -> Message:
+        message = self._unread.popleft()
+        self._unread_bytes -= len(message.get("body", b""))
+        if self._taken is not None:
+            self._taken.set()
+        return message
+
+    async def _keep(self, message: Message) -> None:
         if self._dropped:
             return
         self._unread.append(message)
         self._unread_bytes += len(message.get("body", b""))
-        if self._unread_bytes > MAX_UNREAD:
-            self._unread.clear()
-            self._unread_bytes = 0
-            self._dropped = True
         self._notify()
-
-    def _leave(self) -> None:
-        self.gone = True
-        self._notify()
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener()
+        while self._unread_bytes > MAX_UNREAD:
+            if not (self._keep_all or self._has_reader):
+                self._unread.clear()
+                self._unread_bytes = 0
+                self._dropped = True
+                return
+            self._taken = asyncio.Event()
+            await self._taken.wait()
 
     def _notify(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
+        if self._arrived is not None:
+            self._arrived.set()

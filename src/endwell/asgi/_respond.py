@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 
 from endwell.asgi._connection import Headers, HTTPConnection
 from endwell.asgi._pump import Pump
-from endwell.engine import Registry, SourceHandle, Stream, release, releaser
+from endwell.engine import Registry, Release, SourceHandle, Stream, release_all
 from endwell.errors import StreamCut
-from endwell.observe import Callback
+from endwell.observe import Callback, logger
 from endwell.settings import Policy
 from endwell.types import Scope, Send
 from endwell.wire import Format
@@ -30,7 +30,7 @@ class Plan:
         headers: The headers, ready for ASGI.
         policy: Its durations.
         route: The route's template, for the ending.
-        owns: Resources released with the stream, even if the source never starts.
+        owns: What releases its resources, in the order they were given.
         callbacks: Told of the ending.
         registry: The application's streams; None for a stream on its own.
     """
@@ -41,7 +41,7 @@ class Plan:
     headers: Headers
     policy: Policy
     route: str
-    owns: Sequence[Any]
+    owns: Sequence[Release]
     callbacks: Sequence[Callback]
     registry: Registry | None
 
@@ -67,6 +67,7 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
 
 
 async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry | None) -> None:
+    _warm_up()
     home = registry if registry is not None else Registry(stream.policy)
     pump.listen(stream.client_gone)
     watch = asyncio.create_task(pump.run(), name=f"endwell pump {stream.id}")
@@ -80,6 +81,12 @@ async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registr
             # Nobody else holds on to the tasks that tell the callbacks.
             with anyio.CancelScope(shield=True):
                 await home.settle()
+
+
+@functools.cache
+def _warm_up() -> None:
+    """Have anyio import its backend, up to 50 ms, before the first client that leaves would pay for it."""
+    anyio.get_cancelled_exc_class()
 
 
 def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
@@ -97,6 +104,5 @@ async def _headers_only(plan: Plan, connection: HTTPConnection) -> None:
         await connection.open()
         await connection.write(b"", more=False)
     finally:
-        await plan.source.close()
-        for resource in reversed(plan.owns):
-            await release(releaser(resource))
+        for error in await release_all([plan.source.close, *reversed(plan.owns)]):
+            logger.warning("cleanup after a HEAD of %s raised", plan.route or "-", exc_info=error)

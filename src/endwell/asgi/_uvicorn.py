@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from endwell.types import Scope, Send
+from endwell.types import Scope, Send, is_http_1_0
 
 
 class CloseDelimited:
@@ -25,7 +25,7 @@ class CloseDelimited:
     @classmethod
     def where_needed(cls, scope: Scope, send: Send) -> CloseDelimited | None:
         """Apply it to a response that needs it; None for any other, and behind a middleware."""
-        if scope.get("http_version") != "1.0":
+        if not is_http_1_0(scope):
             return None
         cycle = getattr(send, "__self__", None)
         undecided = getattr(cycle, "chunked_encoding", False) is None

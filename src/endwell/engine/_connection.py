@@ -12,6 +12,9 @@ class Connection(Protocol):
     RuntimeError mean that the client is gone.
     """
 
+    ends_connection: bool
+    """The server will close the connection when the body is over."""
+
     async def open(self) -> None:
         """Send the status line and the headers; called once, before any `write`."""
 

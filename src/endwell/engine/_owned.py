@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
 from endwell.errors import NotReleasable
@@ -44,6 +44,43 @@ async def release(call: Release) -> None:
     result = call()
     if inspect.isawaitable(result):
         await result
+
+
+async def attempt(call: Release, errors: list[BaseException]) -> None:
+    """Run one release to its end; what it raises goes to `errors`, so that the others get their turn."""
+    try:
+        await release(call)
+    except BaseException as error:
+        if torn_down(error):
+            raise
+        if not _only_a_cancellation(error):
+            errors.append(error)
+
+
+async def release_all(calls: Iterable[Release]) -> list[BaseException]:
+    """Run every release to its end, one after the other; return what they raised."""
+    errors: list[BaseException] = []
+    for call in calls:
+        await attempt(call, errors)
+    return errors
+
+
+def torn_down(error: BaseException) -> bool:
+    """Whether the interpreter is closing the coroutine itself: nothing may be awaited any more."""
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
+
+
+def _only_a_cancellation(error: BaseException) -> bool:
+    """A task group around a `yield` wraps what closed it; it is no error of the cleanup's."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only_a_cancellation(inner) for inner in error.exceptions)
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit))
 
 
 async def _cancel(future: asyncio.Future[Any]) -> None:

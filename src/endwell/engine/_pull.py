@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,11 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
     writer, machine = stream.writer, stream.machine
     encode, cork = stream.format.encode, writer.frames.append
     following = source.__anext__
-    step: Any = following().__await__()
+    step = _steppable(following())
     turn_over = monotonic() + SLICE
     while True:
         try:
-            waiting = next(step)
+            waiting = step.send(None)
         except StopIteration as ready:
             chunk = ready.value
         else:
@@ -61,7 +61,16 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
                 return
             turn_over = monotonic() + SLICE
         else:
-            step = following().__await__()
+            step = _steppable(following())
+
+
+def _steppable(awaitable: Any) -> Any:
+    """What has `send` and `throw`: a coroutine as it is, so that its frames can be seen from outside."""
+    return awaitable if hasattr(awaitable, "send") else _awaiting(awaitable)
+
+
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _resume(step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
@@ -87,25 +96,26 @@ def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any
             return None
         # Not ours: a timeout or cancel scope of the source's own, held across its yield. It is for it.
         return _throw(source, cancel)
-    return None if stream.decided else source.__anext__().__await__()
+    return None if stream.decided else _steppable(source.__anext__())
 
 
 def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     """Send what is corked, and let the event loop turn; longer, if the client is behind."""
     writer, machine = stream.writer, stream.machine
     writer.flush()
-    yield None
-    if writer.size >= CORK:
-        machine.paused = True
-        try:
+    machine.paused = True
+    try:
+        yield None
+        if writer.size >= CORK:
             yield from writer.room().__await__()
-        finally:
-            machine.paused = False
-    machine.last_chunk_at = stream.clock()
+    finally:
+        # The time that the client took is not the source's.
+        machine.paused = False
+        machine.last_chunk_at = stream.clock()
 
 
 def _throw(source: AsyncIterator[Any], error: BaseException) -> Any:
     athrow = getattr(source, "athrow", None)
     if athrow is None:
         raise error
-    return athrow(error).__await__()
+    return _steppable(athrow(error))

@@ -47,9 +47,13 @@ class Registry:
         self._notifier = Notifier(policy.cleanup)
         self._empty: asyncio.Event | None = None
 
+    def open(self) -> None:
+        """A new life of the application begins: streams are welcome again."""
+        self.draining = False
+
     def active(self) -> list[Snapshot]:
         """Snapshots of all live streams, oldest first."""
-        return [_snapshot(stream) for stream in self._live.values()]
+        return [_snapshot(stream) for stream in list(self._live.values())]
 
     def get(self, stream_id: str) -> Stream | None:
         """The live stream with this id."""

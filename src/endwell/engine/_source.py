@@ -11,20 +11,20 @@ import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from endwell.engine._owned import release
+from endwell.engine._closing import aclose
 from endwell.engine._threads import ThreadedIterator
 from endwell.errors import SourceInUse
 from endwell.types import Source
 
-# Which iterators were given to a response. Marks objects, holds no state of any application, and keeps none
-# alive.
-_taken: weakref.WeakSet[Any] = weakref.WeakSet()
+# Which iterators were given to a response, by identity. It marks objects, holds no state of any application,
+# and keeps none alive.
+_taken: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class SourceHandle:
-    """One source, opened at most once, closed at most once."""
+    """One source, taken over by one response, opened at most once and closed at most once."""
 
-    __slots__ = ("_closed", "_source", "iterator")
+    __slots__ = ("_closed", "_served", "_source", "iterator")
 
     def __init__(self, source: Source) -> None:
         """Take `source` over.
@@ -36,14 +36,26 @@ class SourceHandle:
         _check(source)
         _take(source)
         self._source = source
+        self._served = False
         self._closed = False
         self.iterator: AsyncIterator[Any] | None = None
+
+    def for_request(self) -> SourceHandle:
+        """The handle for the next request that the response answers: itself, then one of its own for each.
+
+        Raises:
+            SourceInUse: It is an iterator, and was streamed already.
+        """
+        if not self._served:
+            self._served = True
+            return self
+        return SourceHandle(self._source)
 
     def open(self) -> AsyncIterator[Any]:
         """Start iterating; call it in the task that will step and close the source."""
         source = self._source
         if isinstance(source, AsyncIterable):
-            self.iterator = source.__aiter__()
+            self.iterator = aiter(source)
         elif isinstance(source, (list, tuple)):
             self.iterator = _Inline(iter(source))
         else:
@@ -57,17 +69,11 @@ class SourceHandle:
         self._closed = True
         try:
             if self.iterator is not None:
-                await _close(self.iterator)
+                await aclose(self.iterator)
         finally:
             # A ThreadedIterator closes what it iterates, in its thread.
             if self.iterator is not self._source and not isinstance(self.iterator, ThreadedIterator):
-                await _close(self._source)
-
-
-async def _close(thing: Any) -> None:
-    method = getattr(thing, "aclose", None) or getattr(thing, "close", None)
-    if method is not None:
-        await release(method)
+                await aclose(self._source)
 
 
 class _Inline:
@@ -90,13 +96,14 @@ class _Inline:
 def _check(source: Any) -> None:
     if isinstance(source, (str, bytes, bytearray, memoryview, dict)):
         raise TypeError(f"a source must produce chunks, got a {type(source).__name__}; put it in a list")
+    if inspect.isawaitable(source):
+        if inspect.iscoroutine(source):
+            source.close()
+        raise TypeError(
+            "a source must be an async generator or an iterable, got an awaitable; it has no yield"
+        )
     if isinstance(source, (AsyncIterable, Iterable)):
         return
-    if inspect.iscoroutine(source):
-        source.close()
-        raise TypeError(
-            "a source must be an async generator or an iterable, got a coroutine; it has no yield"
-        )
     hint = "; call it" if callable(source) else ""
     raise TypeError(
         f"a source must be an async generator or an iterable, got {type(source).__qualname__}{hint}"
@@ -106,12 +113,12 @@ def _check(source: Any) -> None:
 def _take(source: Any) -> None:
     if not isinstance(source, (AsyncIterator, Iterator)):
         return  # an iterable makes a new iterator for each response
-    if source in _taken:
+    if _taken.get(id(source)) is source:
         raise SourceInUse(
             f"{getattr(source, '__qualname__', source)!s} was already given to a response; "
             "call the generator function again for each one"
         )
     try:
-        _taken.add(source)
+        _taken[id(source)] = source
     except TypeError:
         pass  # some built-in iterators cannot be referenced weakly, and so not be marked

@@ -12,17 +12,16 @@ import random
 import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
-
-import anyio
 
 from endwell.engine._connection import Connection
 from endwell.engine._farewell import farewell_for
 from endwell.engine._latch import Latch
+from endwell.engine._owned import Release
 from endwell.engine._source import SourceHandle
+from endwell.engine._tasks import wait_out
 from endwell.engine._work import Work
 from endwell.engine._writer import Writer
-from endwell.lifecycle import Act, Cause, Farewell, Machine, Outcome, Step
+from endwell.lifecycle import OUTCOMES, Act, Cause, Farewell, Machine, Outcome, Step
 from endwell.observe import Callback, Ending, logger
 from endwell.settings import Policy
 from endwell.wire import Format
@@ -36,7 +35,7 @@ class Stream:
         format: How chunks become bytes.
         policy: Its durations.
         route: The route's template, for the ending.
-        owns: Resources released with it, even if the source never starts.
+        owns: What releases its resources, even if the source never starts.
 
     Attributes:
         decided: The outcome stands, so no chunk counts any more: the machine's word, for the hot loop to see.
@@ -46,7 +45,6 @@ class Stream:
     """
 
     __slots__ = (
-        "_ended_at",
         "_loop",
         "_reason",
         "_reference",
@@ -73,7 +71,7 @@ class Stream:
         format: Format,  # noqa: A002 - the field's own word
         policy: Policy,
         route: str = "",
-        owns: Iterable[Any] = (),
+        owns: Iterable[Release] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
@@ -81,7 +79,7 @@ class Stream:
         self.route = route
         self.format = format
         self.policy = policy
-        self.machine = Machine(policy, self.clock())
+        self.machine = Machine(policy, self.clock(), has_heartbeat=format.heartbeat is not None)
         self.writer = Writer(self)
         self.work = Work(self, source, owns)
         self.decided = False
@@ -91,7 +89,6 @@ class Stream:
         self._reference: str | None = None
         self._reason: str | None = None
         self._started = datetime.now(UTC)
-        self._ended_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     # -- the request's task ------------------------------------------------------------------------------
@@ -105,41 +102,28 @@ class Stream:
         """
         self.work.start()
         self._arm()
-        cancelled: asyncio.CancelledError | None = None
+        hit: BaseException | None = None
         try:
             await self.writer.run(connection)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            await self._cancelled_from_outside(connection)
-        await self._join()
+        except BaseException as error:  # noqa: BLE001 - raised again when all is over
+            hit = error
+            await wait_out(asyncio.create_task(self._interrupted(error, connection)))
+        hit = await wait_out(self.work.over) or hit
         self._disarm()
-        self._ended_at = self.clock()
-        self.machine.feed(Step.CLEANUP_DONE, self._ended_at)
-        if cancelled is not None:
-            raise cancelled
+        self.machine.feed(Step.CLEANUP_DONE, self.clock())
+        if hit is not None:
+            raise hit
 
-    async def _cancelled_from_outside(self, connection: Connection) -> None:
-        """Name the cause, then say goodbye if anybody is there."""
-        with anyio.CancelScope(shield=True):
-            # A middleware may cancel us *because* the client left, before we are told: let the message come.
-            for _ in range(3):
-                await asyncio.sleep(0)
-            self.end(Cause.DISCONNECT if self.gone else Cause.SERVER_CANCELLED)
-            try:
-                await self.writer.run(connection)
-            except asyncio.CancelledError:
-                pass  # cancelled again: then without a goodbye
-
-    async def _join(self) -> None:
-        """Wait for the work, whatever hits this task, until its cleanup is over or overdue."""
-        if self.work.over:
+    async def _interrupted(self, error: BaseException, connection: Connection) -> None:
+        """The request's task was cancelled: name the cause, then say goodbye if anybody is there."""
+        if not isinstance(error, asyncio.CancelledError):
+            self.end(Cause.SEND_CRASHED, error=error)
             return
-        with anyio.CancelScope(shield=True):
-            while not self.work.over:
-                try:
-                    await self.work.over.wait()
-                except asyncio.CancelledError:
-                    self.end(Cause.SERVER_CANCELLED)
+        # A middleware may cancel us *because* the client left, before we are told: let the message come.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.end(Cause.DISCONNECT if self.gone else Cause.SERVER_CANCELLED)
+        await self.writer.run(connection)
 
     def ending(self) -> Ending:
         """The record of the ending, once `serve` is over."""
@@ -162,8 +146,8 @@ class Stream:
             heartbeats=writer.heartbeats,
             error=self.error,
             reference=self._reference,
-            cleanup=self._ended_at - machine.closing_since,
-            overdue=machine.overdue,
+            cleanup=max(0.0, self.work.over_at - machine.closing_since),
+            overdue=self.work.overdue,
             cleanup_errors=tuple(self.work.errors),
         )
 
@@ -185,9 +169,8 @@ class Stream:
 
     def client_gone(self) -> None:
         """The client has left: end the stream, and write nothing any more."""
-        if self.writer.over:
+        if self.writer.complete:
             return  # some servers say so when the response is complete
-        self.gone.set()
         self.end(Cause.DISCONNECT)
         self.writer.abandon()
 
@@ -214,12 +197,17 @@ class Stream:
         """End the stream; only the first cause counts."""
         if not self.decided:
             self.error = error
+        if OUTCOMES[cause] is Outcome.CLIENT_GONE:
+            self.gone.set()
         self._feed(cause)
 
     # -- what the machine says to it ---------------------------------------------------------------------
 
     def _feed(self, step: Step | Cause) -> None:
-        match self.machine.feed(step, self.clock()):
+        self._act(self.machine.feed(step, self.clock()))
+
+    def _act(self, act: Act) -> None:
+        match act:
             case Act.HEARTBEAT:
                 self.writer.beat()
             case Act.COMMIT:
@@ -254,6 +242,9 @@ class Stream:
 
     def _say(self) -> None:
         """Tell a client in mid-stream how it ended, or cut the body where the format cannot say it."""
+        if self.writer.finishing:
+            self.writer.cut_off()  # the regular end is on its way, and would be a lie
+            return
         words = farewell_for(self.machine.cause)
         frame = self.format.error_frame(words.code, words.message, self._refer(), retry=self._retry())
         if frame is None:
@@ -276,7 +267,7 @@ class Stream:
     def _abandon(self) -> None:
         """The cleanup is overdue: report where it hangs, and go on without it."""
         self.writer.abandon()
-        if self.work.over:
+        if self.work.over.done():
             return  # it was the farewell that the client did not take
         logger.warning(
             "cleanup of stream %s [%s] is overdue after %g s, stuck at %s",
@@ -285,7 +276,6 @@ class Stream:
             self.policy.cleanup,
             self.work.let_go(),
         )
-        self.work.over.set()
 
     # -- time --------------------------------------------------------------------------------------------
 
@@ -303,7 +293,10 @@ class Stream:
             self._timer = None
 
     def _tick(self) -> None:
+        assert self._timer is not None
+        # A timer may fire earlier than asked, by the clock's resolution; it stands for the time it was set
+        # for.
+        now = max(self.clock(), self._timer.when())
         self._timer = None
-        self._feed(Step.TICK)
-        if self._timer is None:
-            self._arm()
+        self._act(self.machine.feed(Step.TICK, now))
+        self._arm()

@@ -6,6 +6,8 @@ import asyncio
 from types import FrameType
 from typing import Any
 
+from endwell.engine._threads import ThreadedIterator
+
 _INNER = ("cr_await", "ag_await", "gi_yieldfrom")
 _FRAMES = ("cr_frame", "ag_frame", "gi_frame")
 
@@ -13,9 +15,11 @@ _FRAMES = ("cr_frame", "ag_frame", "gi_frame")
 def where(task: asyncio.Task[Any], source: Any) -> str:
     """Say where `task`, which steps `source`, is waiting: `function (file:line)`.
 
-    The source is looked into first: it is stepped by hand, so no chain of awaits leads from the task into it.
+    The source is looked into first: it is stepped by hand, so no chain of awaits leads from the task into a
+    generator, and none into a thread.
     """
-    frame = _innermost(source) or _innermost(task.get_coro())
+    frame = source.frame() if isinstance(source, ThreadedIterator) else _innermost(source)
+    frame = frame or _innermost(task.get_coro())
     if frame is None:
         return "an unknown place"
     return f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"

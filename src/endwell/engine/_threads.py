@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
+from types import FrameType
 from typing import Any
+
+from endwell.engine._closing import close
 
 _AHEAD_CHUNKS = 32
 _AHEAD_BYTES = 256 * 1024
@@ -30,8 +34,7 @@ class ThreadedIterator:
         self._state = threading.Condition()
         self._stopping = False
         self._finished = False
-        self._error: BaseException | None = None
-        self._close_error: BaseException | None = None
+        self._errors: list[BaseException] = []
         self._waiter: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
 
@@ -43,7 +46,8 @@ class ThreadedIterator:
             self._start()
         while not self._ready:
             if self._finished:
-                self._raise()
+                self._raise_first()
+                raise StopAsyncIteration
             await self._changed()
         with self._state:
             chunk = self._ready.popleft()
@@ -52,18 +56,27 @@ class ThreadedIterator:
         return chunk
 
     async def aclose(self) -> None:
-        """Have the iterator closed in its thread, after the step it is in; waits for that."""
+        """Have the iterator closed in its thread, after the step it is in; waits for that.
+
+        Raises:
+            BaseException: What that step, or the close, raised.
+        """
         if self._thread is None:
-            self._start_closed()
+            # Never stepped: nothing of it has run, so there is nothing that a thread would be needed for.
+            self._finished = True
+            close(self._iterable)
             return
         with self._state:
             self._stopping = True
             self._state.notify()
         while not self._finished:
             await self._changed()
-        if self._close_error is not None:
-            error, self._close_error = self._close_error, None
-            raise error
+        self._raise_first()
+
+    def frame(self) -> FrameType | None:
+        """What the thread is running."""
+        ident = self._thread.ident if self._thread is not None else None
+        return sys._current_frames().get(ident) if ident is not None else None  # noqa: SLF001
 
     # -- on the loop -------------------------------------------------------------------------------------
 
@@ -73,11 +86,6 @@ class ThreadedIterator:
             target=context.run, args=(self._work,), name="endwell source", daemon=True
         )
         self._thread.start()
-
-    def _start_closed(self) -> None:
-        # Never stepped: nothing of it has run, so there is nothing that a thread would be needed for.
-        self._finished = True
-        _close(self._iterable)
 
     async def _changed(self) -> None:
         with self._state:
@@ -89,9 +97,14 @@ class ThreadedIterator:
         finally:
             self._waiter = None
 
-    def _raise(self) -> None:
-        error, self._error = self._error, None
-        raise error if error is not None else StopAsyncIteration
+    def _raise_first(self) -> None:
+        if not self._errors:
+            return
+        error = self._errors.pop(0)
+        if isinstance(error, (StopIteration, StopAsyncIteration)):
+            # Raised in here it would look like the iterator's regular end.
+            raise RuntimeError(f"the source raised {type(error).__name__}") from error  # noqa: TRY004
+        raise error
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -100,18 +113,19 @@ class ThreadedIterator:
     # -- in the thread -----------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        iterator: Any = self._iterable
+        iterator: Any = None
         try:
             iterator = iter(self._iterable)
             for chunk in iterator:
                 if not self._hand_over(chunk):
                     break
         except BaseException as error:  # noqa: BLE001 - every way a source can end is reported to the loop
-            self._error = error
-        try:
-            _close(iterator)
-        except BaseException as error:  # noqa: BLE001
-            self._close_error = error
+            self._errors.append(error)
+        for closable in (iterator, self._iterable) if iterator is not self._iterable else (iterator,):
+            try:
+                close(closable)
+            except BaseException as error:  # noqa: BLE001
+                self._errors.append(error)
         with self._state:
             self._finished = True
             self._notify_loop()
@@ -141,9 +155,3 @@ class ThreadedIterator:
 
 def _weight(chunk: Any) -> int:
     return len(chunk) if isinstance(chunk, (bytes, bytearray, memoryview, str)) else 0
-
-
-def _close(iterable: Any) -> None:
-    method = getattr(iterable, "close", None)
-    if method is not None:
-        method()

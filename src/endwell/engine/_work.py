@@ -12,12 +12,12 @@ from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from endwell.engine._current import current
-from endwell.engine._latch import Latch
-from endwell.engine._owned import Release, release, releaser
+from endwell.engine._owned import Release, attempt, releaser, torn_down
 from endwell.engine._pull import pull
 from endwell.engine._source import SourceHandle
 from endwell.engine._stuck import where
-from endwell.errors import SourceCrashed, SourceError
+from endwell.engine._tasks import contained, crash
+from endwell.errors import NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ class Work:
     """Runs one source to its end and releases everything, each once, in the task that entered it.
 
     Attributes:
-        over: Set when the cleanup is over.
+        over: Done when the cleanup is over, or was given up.
+        over_at: When that was.
+        overdue: The cleanup was given up.
         errors: What the cleanup raised.
     """
 
@@ -48,18 +50,22 @@ class Work:
         "_task",
         "errors",
         "over",
+        "over_at",
+        "overdue",
     )
 
-    def __init__(self, stream: Stream, source: SourceHandle, owns: Iterable[Any]) -> None:
+    def __init__(self, stream: Stream, source: SourceHandle, owns: Iterable[Release]) -> None:
         self._stream = stream
         self._source = source
-        self._owned: list[Release] = [releaser(resource) for resource in owns]
+        self._owned = list(owns)
         self._spawned: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._pulling = False
         self._cancelled = False
         self.errors: list[BaseException] = []
-        self.over = Latch()
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over_at = 0.0
+        self.overdue = False
 
     # -- asked from other tasks --------------------------------------------------------------------------
 
@@ -79,24 +85,41 @@ class Work:
         self._task.cancel()
 
     def let_go(self) -> str:
-        """Cancel a second time, without waiting for what comes of it; return where the task hangs."""
+        """Give the cleanup up: cancel it a second time, wait for nothing; return where it hangs."""
         assert self._task is not None
         stuck_at = where(self._task, self._source.iterator)
+        self.overdue = True
         self._task.cancel()
         _let_go.add(self._task)
         self._task.add_done_callback(_let_go.discard)
+        self._finish()
         return stuck_at
 
     def own(self, resource: Any) -> None:
         """Release `resource` with the stream."""
+        self._refuse_if_over()
         self._owned.append(releaser(resource))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` beside the source; it ends with the stream, and its failure is the stream's."""
-        task = asyncio.create_task(work, name=f"endwell spawned {self._stream.id}")
+        try:
+            self._refuse_if_over()
+            asyncio.get_running_loop()
+        except (NoCurrentStream, RuntimeError) as error:
+            work.close()
+            if isinstance(error, NoCurrentStream):
+                raise
+            raise SourceError("spawn() needs the event loop: a sync source runs in a thread") from error
+        task = asyncio.create_task(
+            contained(work, "a spawned task"), name=f"endwell spawned {self._stream.id}"
+        )
         self._spawned.add(task)
         task.add_done_callback(self._spawned_done)
         return task
+
+    def _refuse_if_over(self) -> None:
+        if self.over.done():
+            raise NoCurrentStream(f"stream {self._stream.id} is over")
 
     # -- the source's task -------------------------------------------------------------------------------
 
@@ -104,8 +127,8 @@ class Work:
         current.set(self._stream)
         try:
             await self._pull()
-        except BaseException as error:  # every way a source can end leads to one outcome
-            if _torn_down(error):
+        except BaseException as error:
+            if torn_down(error):
                 raise
             self._raised(error)
         else:
@@ -132,11 +155,7 @@ class Work:
     def _explain(self, error: BaseException) -> BaseException:
         if isinstance(error, SourceError):
             error.add_note(f"in the stream of {self._stream.route or 'an unnamed route'}")
-        if isinstance(error, Exception):
-            return error
-        crash = SourceCrashed(f"the source raised {type(error).__name__} on its own account")
-        crash.__cause__ = error
-        return crash
+        return error if isinstance(error, Exception) else crash(error, "the source")
 
     # -- its cleanup -------------------------------------------------------------------------------------
 
@@ -144,11 +163,16 @@ class Work:
         """Release everything in reverse order, whatever each of them does."""
         if self._cancelled:
             await self._absorb()
-        await self._attempt(self._source.close)
-        await self._attempt(self._end_spawned)
+        await attempt(self._source.close, self.errors)
+        await attempt(self._end_spawned, self.errors)
         while self._owned:
-            await self._attempt(self._owned.pop())
-        self.over.set()
+            await attempt(self._owned.pop(), self.errors)
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.over.done():
+            self.over_at = self._stream.clock()
+            self.over.set_result(None)
 
     async def _absorb(self) -> None:
         """Take in a cancellation not delivered yet, so that it does not hit the cleanup's first await."""
@@ -159,33 +183,14 @@ class Work:
         assert self._task is not None
         self._task.uncancel()
 
-    async def _attempt(self, call: Release) -> None:
-        try:
-            await release(call)
-        except BaseException as error:  # one failing release must not keep the others from theirs
-            if _torn_down(error):
-                raise
-            self.errors.append(error)
-
     async def _end_spawned(self) -> None:
-        spawned = list(self._spawned)
-        for task in spawned:
-            task.cancel()
-        if spawned:
+        while self._spawned:  # one may spawn another in its own cleanup
+            spawned = list(self._spawned)
+            for task in spawned:
+                task.cancel()
             await asyncio.wait(spawned)
 
     def _spawned_done(self, task: asyncio.Task[Any]) -> None:
         self._spawned.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._raised(error)
-
-
-def _torn_down(error: BaseException) -> bool:
-    """Whether the interpreter is closing the coroutine itself: nothing may be awaited any more."""
-    if not isinstance(error, GeneratorExit):
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False

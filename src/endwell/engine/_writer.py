@@ -33,6 +33,7 @@ class Writer:
         chunks: Chunks the server has taken.
         bytes: Bytes of body the server has taken.
         heartbeats: Heartbeats the server has taken.
+        complete: The server has taken every byte of the body, and nothing but its end can follow.
         over: Nothing is sent any more: the body has ended, or cannot.
         was_cut: The body is to be cut, or has been.
     """
@@ -50,6 +51,7 @@ class Writer:
         "_stream",
         "bytes",
         "chunks",
+        "complete",
         "frames",
         "heartbeats",
         "over",
@@ -67,7 +69,7 @@ class Writer:
         self._finish: bytes | None = None
         self.was_cut = False
         self._refusal: tuple[int, str, str, str] | None = None
-        self.over = False
+        self.complete = self.over = False
         self._sending: asyncio.Task[object] | None = None
         self._interrupted = False
         self._idle: asyncio.Future[None] | None = None
@@ -97,10 +99,20 @@ class Writer:
         self._finish = last
         self.flush()
 
+    @property
+    def finishing(self) -> bool:
+        """The end of the body is on its way, behind what waits."""
+        return self._finish is not None
+
     def cut(self) -> None:
         """After what waits, cut the body."""
         self.was_cut = True
         self.flush()
+
+    def cut_off(self) -> None:
+        """Cut the body now, whatever is on its way."""
+        self.was_cut = True
+        self.abandon()
 
     def refuse(self, status: int, code: str, message: str, reference: str) -> None:
         """Send an HTTP error instead of everything."""
@@ -141,33 +153,50 @@ class Writer:
         """Do the one thing that is next; False if there is none."""
         if self._refusal is not None:
             await self._send(connection.refuse(*self._refusal))
-            self.over = True
+            self.complete = self.over = True
         elif not self._opened and (
             self._must_open or self.frames or self._finish is not None or self.was_cut
         ):
             self._opened = True
             await self._send(connection.open())
-        elif self.frames or self._beats or self._finish is not None:
+        elif self.frames or self._beats:
             await self._write(connection)
+        elif self._finish is not None:
+            await self._end(connection, self._finish)
         elif self.was_cut:
-            self.over = True
+            self.complete = self.over = True
             await self._send(connection.cut())
         else:
             return False
         return True
 
     async def _write(self, connection: Connection) -> None:
+        """Send what waits; together with the end of the body, if that is next."""
         chunks, beats, finish = len(self.frames), self._beats, self._finish
-        data = self._take() + (finish or b"")
-        more = finish is None
-        if not await self._send(connection.write(data, more=more)):
-            return
+        data = self._take()
+        if finish is not None and not connection.ends_connection:
+            await self._end(connection, data + finish, chunks, beats)
+        elif await self._send(connection.write(data, more=True)):
+            self._count(data, chunks, beats)
+
+    async def _end(self, connection: Connection, data: bytes, chunks: int = 0, beats: int = 0) -> None:
+        if connection.ends_connection and data:
+            # The server will close the connection and report a disconnect before the last send is over. So
+            # that this cannot be taken for a client that leaves, no content is in that send.
+            if not await self._send(connection.write(data, more=True)):
+                return
+            self._count(data, chunks, beats)
+            data, chunks, beats = b"", 0, 0
+        self.complete = not data
+        if await self._send(connection.write(data, more=False)):
+            self._count(data, chunks, beats)
+            self.complete = self.over = True
+            self._stream.flushed()
+
+    def _count(self, data: bytes, chunks: int, beats: int) -> None:
+        self.bytes += len(data)
         self.chunks += chunks
         self.heartbeats += beats
-        self.bytes += len(data)
-        if not more:
-            self.over = True
-            self._stream.flushed()
 
     def _take(self) -> bytes:
         frames = self.frames

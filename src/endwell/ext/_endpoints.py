@@ -1,7 +1,7 @@
 """Wrapping an endpoint so that FastAPI and Starlette both still understand it.
 
-FastAPI reads the signature; Starlette calls with the request. The wrapper has no `__wrapped__`: FastAPI
-looks through that, takes a generator for one of its own native streams, and bypasses the wrapper.
+FastAPI reads the signature; Starlette calls with the request. The wrapper has no `__wrapped__`: FastAPI looks
+through that, takes a generator for one of its own native streams, and bypasses the wrapper.
 """
 
 from __future__ import annotations
@@ -10,38 +10,52 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
 
 from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from endwell.asgi import Pump
 
-_ADDED = "endwell_request"
 
-Call = Callable[[Request | None, tuple[Any, ...], dict[str, Any]], Awaitable[Any]]
+@dataclass(slots=True)
+class Call:
+    """One call of an endpoint.
+
+    Attributes:
+        request: The request; None if the endpoint was called without one, as in a test.
+        response: What dependencies set headers and cookies on; None outside FastAPI.
+        args: The arguments for the user's function.
+        kwargs: Its keyword arguments.
+    """
+
+    request: Request | None
+    response: Response | None
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
-def endpoint_for(function: Callable[..., Any], call: Call, *, returns: Any) -> Callable[..., Awaitable[Any]]:
-    """Return an async endpoint that hands its request and arguments to `call`.
+def endpoint_for(
+    function: Callable[..., Any], answer: Callable[[Call], Awaitable[Any]], *, returns: Any
+) -> Callable[..., Awaitable[Any]]:
+    """Return an async endpoint that hands its calls to `answer`.
 
     Args:
         function: The user's endpoint, whose parameters FastAPI is to see.
-        call: Called with the request (None if called without one), and `function`'s arguments.
+        answer: Does the work.
         returns: The return annotation FastAPI is to see.
     """
     signature = _signature(function, returns)
-    name = _request_name(signature)
-    added = name is None
-    if name is None:
-        name = _ADDED
-        signature = _with_request(signature)
+    signature, request = _with_parameter(signature, Request, HTTPConnection)
+    signature, response = _with_parameter(signature, Response)
 
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
-        given = kwargs.pop(name, None) if added else kwargs.get(name)
-        request = (
-            given if given is not None else next((arg for arg in args if isinstance(arg, Request)), None)
-        )
-        return await call(request, args, kwargs)
+        given_request = request.take(kwargs)
+        given_response = response.take(kwargs)
+        if given_request is None:  # Starlette gives it by position
+            given_request = next((arg for arg in args if isinstance(arg, Request)), None)
+        return await answer(Call(given_request, given_response, args, kwargs))
 
     functools.update_wrapper(endpoint, function)
     del endpoint.__wrapped__  # type: ignore[attr-defined]
@@ -68,7 +82,20 @@ def share(request: Request, pump: Pump) -> None:
 
     Two readers of one `receive()` lose messages. Starlette has no public way to give a request another one.
     """
+    if request._is_disconnected:  # noqa: SLF001
+        pump.leave()  # it was asked before, and some servers say it once only
     request._receive = pump.receive  # noqa: SLF001
+
+
+@dataclass(slots=True)
+class _Parameter:
+    """A parameter that the framework fills in: the user's own, or one that was added for us."""
+
+    name: str
+    added: bool
+
+    def take(self, kwargs: dict[str, Any]) -> Any:
+        return kwargs.pop(self.name, None) if self.added else kwargs.get(self.name)
 
 
 def _signature(function: Callable[..., Any], returns: Any) -> inspect.Signature:
@@ -80,18 +107,18 @@ def _signature(function: Callable[..., Any], returns: Any) -> inspect.Signature:
     return signature.replace(parameters=parameters, return_annotation=returns)
 
 
-def _request_name(signature: inspect.Signature) -> str | None:
+def _with_parameter(signature: inspect.Signature, *kinds: type) -> tuple[inspect.Signature, _Parameter]:
+    """Find the parameter of one of `kinds`, or add one of the first, for FastAPI to fill in."""
     for name, parameter in signature.parameters.items():
         annotation = parameter.annotation
-        if isinstance(annotation, type) and issubclass(annotation, (Request, HTTPConnection)):
-            return name
-    return None
-
-
-def _with_request(signature: inspect.Signature) -> inspect.Signature:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        if isinstance(annotation, type) and issubclass(annotation, kinds):
+            return signature, _Parameter(name, added=False)
+    name = f"endwell_{kinds[0].__name__.lower()}"
+    added = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kinds[0])
     parameters = list(signature.parameters.values())
-    added = inspect.Parameter(_ADDED, inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    at = len(parameters)
-    if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
-        at -= 1
-    return signature.replace(parameters=[*parameters[:at], added, *parameters[at:]])
+    at = len(parameters) - (bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD)
+    return signature.replace(parameters=[*parameters[:at], added, *parameters[at:]]), _Parameter(
+        name, added=True
+    )

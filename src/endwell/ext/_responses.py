@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from endwell.asgi import Plan, Pump, respond
-from endwell.engine import Registry, SourceHandle
+from endwell.engine import Registry, SourceHandle, releaser
 from endwell.errors import ConfigurationError
 from endwell.ext._endpoints import share
 from endwell.observe import Callback
@@ -35,6 +35,8 @@ _HEADERS = {
 _DEFAULTS = Policy()
 _BYTES = "application/octet-stream"
 _WITH_BODY = frozenset(range(200, 600)) - {204, 205, 304}
+_VALUE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 class StreamOptions(TypedDict, total=False):
@@ -46,6 +48,7 @@ class StreamOptions(TypedDict, total=False):
     owns: Iterable[Any]
     on_end: Callback | None
     background: BackgroundTask | None
+    request: Request | None
 
 
 class StreamResponse(Response):
@@ -60,12 +63,15 @@ class StreamResponse(Response):
         policy: Durations; by default those of the application's `Streams`, or `Policy()`.
         owns: Resources to release with the stream, in reverse order, even if the source never starts.
         on_end: Told of the ending, once.
-        background: Starlette's background task, run when the stream is over.
+        background: Starlette's background task, run when the stream is over, unless it failed.
+        request: The request that is answered, if the source asks it: `request.is_disconnected()` and reading
+            its body share the stream's own reader then. Two readers lose messages on hypercorn and daphne.
 
     Raises:
-        ConfigurationError: `status` or a header cannot be sent.
+        ConfigurationError: An option has a value that cannot be used; the message names it.
+        NotReleasable: `owns` has something in it that nothing can release.
         SourceInUse: `source` was given to a response before.
-        TypeError: `source` cannot produce chunks.
+        TypeError: `source` cannot produce chunks, or an option is unknown.
     """
 
     def __init__(
@@ -73,24 +79,20 @@ class StreamResponse(Response):
         source: Source,
         *,
         format: Format,  # noqa: A002 - the field's own word
-        status: int = 200,
-        headers: Mapping[str, str] | None = None,
-        policy: Policy | None = None,
-        owns: Iterable[Any] = (),
-        on_end: Callback | None = None,
-        background: BackgroundTask | None = None,
+        **options: Unpack[StreamOptions],
     ) -> None:
-        _check_status(status)
-        self.status_code = status
+        for name in options:
+            check_known(name, StreamOptions.__annotations__, type(self).__name__)
+        self.status_code = _check_status(options.get("status", 200))
         self.media_type = format.media_type
-        self.background = background
-        self.init_headers({**_HEADERS, **_lowered(headers or {})})
+        self.background = options.get("background")
+        self.init_headers({**_HEADERS, **_check_headers(options.get("headers"))})
         self._format = format
-        self._policy = policy
-        self._owns = tuple(owns)
-        self._callbacks = () if on_end is None else (on_end,)
+        self._policy = check_policy(options.get("policy"))
+        self._callbacks = _check_callback(options.get("on_end"))
+        self._owns = [releaser(resource) for resource in options.get("owns", ())]
+        self._request = options.get("request")
         self._registry: Registry | None = None
-        self._request: Request | None = None
         self._source = SourceHandle(source)
 
     def attach(self, registry: Registry, request: Request | None) -> None:
@@ -99,11 +101,17 @@ class StreamResponse(Response):
         self._request = request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the stream, to its end."""
+        """Serve the stream, to its end.
+
+        Raises:
+            SourceInUse: The response was served before, and its source is an iterator; nothing has been sent.
+            Exception: What the source raised; see `endwell.asgi.respond`.
+        """
+        plan = self._plan(scope)
         pump = Pump(receive)
         if self._request is not None:
             share(self._request, pump)
-        await respond(self._plan(scope), scope, pump, send)
+        await respond(plan, scope, pump, send)
         if self.background is not None:
             await self.background()
 
@@ -111,7 +119,7 @@ class StreamResponse(Response):
         registry = self._registry or scope.get("state", {}).get(STATE_KEY)
         policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
         return Plan(
-            source=self._source,
+            source=self._source.for_request(),
             format=self._format,
             status=self.status_code,
             headers=self.raw_headers,
@@ -141,8 +149,7 @@ class NDJSONStream(StreamResponse):
 
     Args:
         heartbeat: Send a blank line when nothing was written for the policy's `heartbeat`. Off by default:
-            not every
-            parser skips blank lines.
+            not every parser skips blank lines.
 
     The other arguments are `StreamResponse`'s, without `format`.
     """
@@ -150,11 +157,15 @@ class NDJSONStream(StreamResponse):
     media_type = NDJSON.media_type
 
     def __init__(self, source: Source, *, heartbeat: bool = False, **options: Unpack[StreamOptions]) -> None:
+        if not isinstance(heartbeat, bool):
+            raise ConfigurationError(
+                f"NDJSON's heartbeat must be True or False, got {heartbeat!r}; its interval is the policy's"
+            )
         super().__init__(source, format=NDJSON(heartbeat=heartbeat), **options)
 
 
 class ByteStream(StreamResponse):
-    """Bytes, or text as UTF-8, as they come. Such a body has no way to say how it ended: a failure cuts it.
+    """Bytes, or text as UTF-8, as they come. Such a body cannot say how it ended: a failure cuts it.
 
     Args:
         media_type: The content type.
@@ -164,47 +175,58 @@ class ByteStream(StreamResponse):
 
     media_type = _BYTES
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        media_type: str = _BYTES,
-        **options: Unpack[StreamOptions],
-    ) -> None:
+    def __init__(self, source: Source, *, media_type: str = _BYTES, **options: Unpack[StreamOptions]) -> None:
         super().__init__(source, format=Raw(media_type), **options)
 
 
 def route_of(scope: Scope) -> str:
     """The route's template: a closed set of labels, whatever paths clients ask for."""
-    context = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-    template = getattr(context, "path_format", None)
+    template = getattr(effective_route(scope), "path_format", None)
     if isinstance(template, str):
         return template
     return getattr(scope.get("endpoint"), "__qualname__", "")
 
 
-def check_options(options: Mapping[str, Any], response: type[StreamResponse]) -> None:
-    """Check an endpoint's options when it is decorated, not at its first request.
-
-    Raises:
-        ConfigurationError: One has a value that cannot be sent.
-        TypeError: One is unknown; the message names the nearest.
-    """
-    own = inspect.signature(response.__init__).parameters.keys() - {"self", "source", "options"}
-    for name in options:
-        check_known(name, own | StreamOptions.__annotations__.keys(), "a streaming endpoint")
-    _check_status(options.get("status", 200))
-    _lowered(options.get("headers") or {})
+def effective_route(scope: Scope) -> Any:
+    """The route that answers; for an included router FastAPI keeps its own, with the prefix."""
+    return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
 
 
-def _check_status(status: Any) -> None:
+def _check_status(status: Any) -> int:
     is_number = isinstance(status, int) and not isinstance(status, bool)
     if not is_number or status not in _WITH_BODY:
         raise ConfigurationError(f"status must be from 200 to 599 and have a body, got {status!r}")
+    return int(status)
 
 
-def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if any(character in "\r\n\0" for character in name + value):
-            raise ConfigurationError(f"header {name!r} must not have CR, LF or NUL in it, got {value!r}")
-    return {name.lower(): value for name, value in headers.items()}
+def check_policy(policy: Any) -> Policy | None:
+    """Return `policy`; raise ConfigurationError if it is none."""
+    if policy is not None and not isinstance(policy, Policy):
+        raise ConfigurationError(f"policy must be a Policy, got {policy!r}")
+    return policy
+
+
+def _check_callback(on_end: Any) -> tuple[Callback, ...]:
+    if on_end is None:
+        return ()
+    if not callable(on_end):
+        raise ConfigurationError(f"on_end must be a function of the Ending, got {on_end!r}")
+    return (on_end,)
+
+
+def _check_headers(headers: Any) -> dict[str, str]:
+    if headers is None:
+        return {}
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError(f"headers must be a mapping of names to values, got {headers!r}")
+    return {_check_header(name, value): value for name, value in headers.items()}
+
+
+def _check_header(name: Any, value: Any) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise ConfigurationError(f"header {name!r} is no header name")
+    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        raise ConfigurationError(
+            f"header {name!r} must be Latin-1 text without CR, LF and NUL, got {value!r}"
+        )
+    return name.lower()

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
-from starlette.requests import Request
+from starlette.responses import Response
 
 from endwell.asgi import on_shutdown_signal
 from endwell.engine import Registry, Snapshot
-from endwell.ext._endpoints import endpoint_for, resolve
+from endwell.ext._endpoints import Call, endpoint_for, resolve
 from endwell.ext._openapi import STREAM_MARK, StreamMark, document
 from endwell.ext._responses import (
     STATE_KEY,
@@ -19,10 +19,11 @@ from endwell.ext._responses import (
     EventStream,
     NDJSONStream,
     StreamResponse,
-    check_options,
+    check_policy,
+    effective_route,
 )
 from endwell.observe import Callback
-from endwell.settings import Policy
+from endwell.settings import Policy, check_known
 from endwell.types import Source
 
 P = ParamSpec("P")
@@ -52,10 +53,13 @@ class Streams:
 
     Args:
         policy: Durations for every stream that has no policy of its own; `Policy()` by default.
+
+    Raises:
+        ConfigurationError: `policy` is no `Policy`.
     """
 
     def __init__(self, *, policy: Policy | None = None) -> None:
-        self._registry = Registry(policy or Policy())
+        self._registry = Registry(check_policy(policy) or Policy())
 
     @property
     def policy(self) -> Policy:
@@ -101,24 +105,26 @@ class Streams:
         """
         return self._decorate(function, NDJSONStream, options)
 
+    @overload
+    def bytes(self, function: Generating[P], /) -> Endpoint[P]: ...
+    @overload
     def bytes(
-        self, *, media_type: str = ByteStream.media_type, **options: Unpack[EndpointOptions]
-    ) -> Callable[[Generating[P]], Endpoint[P]]:
+        self, /, *, media_type: str = ..., **options: Unpack[EndpointOptions]
+    ) -> Callable[[Generating[P]], Endpoint[P]]: ...
+    def bytes(self, function: Any = None, /, **options: Any) -> Any:
         """Make a generator endpoint a stream of bytes, or of text as UTF-8.
 
         Args:
-            media_type: The content type.
-            **options: As for `sse`.
+            function: An async or sync generator function.
+            **options: As for `sse`, and `media_type` as `ByteStream` has it.
 
         Raises:
-            TypeError: The function is no generator function; raised when the module is imported.
+            TypeError: `function` is no generator function; raised when the module is imported.
         """
-        decorate: Callable[[Generating[P]], Endpoint[P]] = self._decorate(
-            None, ByteStream, {"media_type": media_type, **options}
-        )
-        return decorate
+        return self._decorate(function, ByteStream, options)
 
     def _decorate(self, function: Any, response: type[StreamResponse], options: dict[str, Any]) -> Any:
+        _check_options(response, options)
         if function is not None:
             return self._endpoint(function, response, options)
         return lambda function: self._endpoint(function, response, options)
@@ -127,18 +133,15 @@ class Streams:
         self, function: Callable[..., Any], response: type[StreamResponse], options: dict[str, Any]
     ) -> Any:
         _check_generator(function)
-        check_options(options, response)
-
         make: Callable[..., StreamResponse] = response
 
-        async def call(
-            request: Request | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> StreamResponse:
-            answer = make(function(*args, **kwargs), **options)
-            answer.attach(self._registry, request)
-            return answer
+        async def answer(call: Call) -> StreamResponse:
+            stream = make(function(*call.args, **call.kwargs), **{**_route_options(call), **options})
+            _take_over(call.response, stream)
+            stream.attach(self._registry, call.request)
+            return stream
 
-        endpoint = endpoint_for(function, call, returns=response)
+        endpoint = endpoint_for(function, answer, returns=response)
         annotation = resolve(function, inspect.signature(function).return_annotation)
         setattr(endpoint, STREAM_MARK, StreamMark.of(response, annotation, options))
         return endpoint
@@ -159,9 +162,13 @@ class Streams:
         return self._registry.active()
 
     def stop(self, stream_id: str, reason: str | None = None) -> bool:
-        """End one stream as `stopped`. False if there is none with this id, or it was ending already."""
+        """End one stream as `stopped`; from any thread, so from a sync endpoint too.
+
+        Returns:
+            False if there is no live stream with this id, or it was ending already.
+        """
         stream = self._registry.get(stream_id)
-        return stream is not None and stream.stop(reason)
+        return stream is not None and stream.stop_from_anywhere(reason)
 
     # -- the application's life --------------------------------------------------------------------------
 
@@ -173,7 +180,7 @@ class Streams:
         over.
         """
         document(app)
-        self._registry.draining = False
+        self._registry.open()
         with on_shutdown_signal(self._registry.drain):
             try:
                 yield {STATE_KEY: self._registry}
@@ -194,6 +201,30 @@ class Streams:
     def document(self, app: Any) -> None:
         """Have FastAPI's OpenAPI describe the streams; needed only for a schema made without running it."""
         document(app)
+
+
+def _check_options(response: type[StreamResponse], options: dict[str, Any]) -> None:
+    """Fail at import for what would fail at the first request: by making a response with these options."""
+    own = {"heartbeat"} if response is NDJSONStream else {"media_type"} if response is ByteStream else set()
+    for name in options:
+        check_known(name, own | EndpointOptions.__annotations__.keys(), "a streaming endpoint")
+    make: Callable[..., StreamResponse] = response
+    make((), **options)
+
+
+def _route_options(call: Call) -> dict[str, Any]:
+    """What the route's own decorator says: FastAPI's `status_code`."""
+    status = getattr(effective_route(call.request.scope), "status_code", None) if call.request else None
+    return {} if status is None else {"status": status}
+
+
+def _take_over(told: Response | None, stream: StreamResponse) -> None:
+    """Give the stream the headers, cookies and status that dependencies set, as FastAPI does with its own."""
+    if told is None:
+        return
+    stream.raw_headers.extend(told.raw_headers)
+    if told.status_code:
+        stream.status_code = told.status_code
 
 
 def _check_generator(function: Any) -> None:

@@ -44,12 +44,13 @@ class State(StrEnum):
 
 
 class Step(StrEnum):
-    """What the engine reports. `END` is fed as a `Cause`."""
+    """What the engine reports. `ASKED` and `END` are fed as the `Cause` they stand for."""
 
     FIRST_CHUNK = "first chunk"
     SOURCE_ENDED = "source ended"
     FLUSHED = "flushed"
-    END = "any cause"
+    ASKED = "stop or drain"
+    END = "any other cause"
     TICK = "tick"
     CLEANUP_DONE = "cleanup done"
 
@@ -88,8 +89,11 @@ class IllegalStep(EndwellError, RuntimeError):
     """A step that cannot happen in this state: a bug in the engine."""
 
 
+_ASKED = (Cause.STOP, Cause.DRAIN)
+
 _RUNNING: Mapping[Step, State] = {
     Step.SOURCE_ENDED: State.FLUSHING,
+    Step.ASKED: State.CLOSING,
     Step.END: State.CLOSING,
 }
 
@@ -99,20 +103,34 @@ TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
         State.OPEN: {**_RUNNING, Step.FIRST_CHUNK: State.OPEN, Step.TICK: State.OPEN},
         State.FLUSHING: {
             Step.FLUSHED: State.CLOSING,
+            Step.ASKED: State.FLUSHING,  # it is ending well already: let it
             Step.END: State.CLOSING,
             Step.TICK: State.FLUSHING,
         },
         State.CLOSING: {
             Step.CLEANUP_DONE: State.ENDED,
             Step.SOURCE_ENDED: State.CLOSING,
+            Step.ASKED: State.CLOSING,
             Step.END: State.CLOSING,
             Step.TICK: State.CLOSING,
         },
-        State.ENDED: dict.fromkeys((Step.SOURCE_ENDED, Step.END, Step.TICK, Step.CLEANUP_DONE), State.ENDED),
+        State.ENDED: dict.fromkeys(
+            (Step.SOURCE_ENDED, Step.ASKED, Step.END, Step.TICK, Step.CLEANUP_DONE), State.ENDED
+        ),
     }
 )
 """State -> step -> next state. The diagram in the docs is drawn from this. Deadlines that pass are fed as
 TICK, and lead where the cause they stand for leads."""
+
+
+def _kind(step: Step | Cause) -> Step:
+    if isinstance(step, Cause):
+        if step is not Cause.SOURCE_ENDED:
+            return Step.ASKED if step in _ASKED else Step.END
+    elif step not in (Step.ASKED, Step.END):
+        return step
+    # An outcome needs its cause, and a source that ended is not complete before it is flushed.
+    raise IllegalStep(f"{step.value!r} is not for the engine to feed")
 
 
 class Machine:
@@ -121,9 +139,11 @@ class Machine:
     Args:
         policy: The stream's durations.
         now: The time it starts, in seconds of whatever clock `feed` is given.
+        has_heartbeat: Whether the stream's format has one; without, none falls due.
     """
 
     __slots__ = (
+        "_heartbeat",
         "_policy",
         "_shortest",
         "blocked_since",
@@ -134,22 +154,21 @@ class Machine:
         "last_chunk_at",
         "last_write_at",
         "outcome",
-        "overdue",
         "paused",
         "started_at",
         "state",
     )
 
-    def __init__(self, policy: Policy, now: float) -> None:
+    def __init__(self, policy: Policy, now: float, *, has_heartbeat: bool = True) -> None:
         self._policy = policy
-        startable = (policy.heartbeat, policy.between_chunks, policy.send)
+        self._heartbeat = policy.heartbeat if has_heartbeat else None
+        startable = (self._heartbeat, policy.between_chunks, policy.send)
         self._shortest = min((duration for duration in startable if duration is not None), default=None)
         self.state = State.HELD
         self.cause: Cause | None = None
         self.outcome: Outcome | None = None
         self.committed = False
         """The status line is out, or must go out: a real HTTP error is no longer possible."""
-        self.overdue = False
         self.started_at = now
         self.first_chunk_at: float | None = None
         self.closing_since: float | None = None
@@ -168,15 +187,14 @@ class Machine:
         Raises:
             IllegalStep: The table has no such step in this state. Nothing has changed.
         """
-        cause = step if isinstance(step, Cause) else None
-        kind = Step.END if cause is not None else Step(step)
+        kind = _kind(step)
         following = TRANSITIONS[self.state].get(kind)
         if following is None:
             raise IllegalStep(f"{kind.value!r} cannot happen to a stream that is {self.state.value}")
-        if cause is not None:
-            return self._end(cause, now)
         if kind is Step.TICK:
             return self._tick(now)
+        if isinstance(step, Cause):
+            return self._end(step, now) if following is State.CLOSING else Act.NOTHING
         return self._advance(kind, following, now)
 
     def _advance(self, step: Step, following: State, now: float) -> Act:
@@ -226,8 +244,9 @@ class Machine:
             self.committed = True
             self.state = State.OPEN
         elif what is Act.ABANDON:
-            self.overdue = True
             self.state = State.ENDED
+        # Whatever the engine makes of it, a heartbeat is not due again at once.
+        self.last_write_at = now
         return what
 
     def _deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
@@ -256,8 +275,8 @@ class Machine:
         if self.state is State.HELD:
             if policy.hold is not None:
                 yield self.started_at + policy.hold, Act.COMMIT
-        elif policy.heartbeat is not None and self.blocked_since is None:
-            yield self.last_write_at + policy.heartbeat, Act.HEARTBEAT
+        elif self._heartbeat is not None and self.blocked_since is None:
+            yield self.last_write_at + self._heartbeat, Act.HEARTBEAT
 
     # -- what it comes to --------------------------------------------------------------------------------
 

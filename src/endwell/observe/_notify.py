@@ -23,13 +23,14 @@ class Notifier:
     """Runs callbacks in tasks of its own, so that nobody waits for them.
 
     Args:
-        deadline: Seconds after which a callback is reported and no longer waited for.
+        deadline: Seconds a callback may run; then it is reported, cancelled once, and let go. The thread of
+            one that hangs cannot be ended: it stays, and another takes its place.
     """
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._tasks: set[asyncio.Task[None]] = set()
-        self._threads: anyio.CapacityLimiter | None = None
+        self._slots = anyio.CapacityLimiter(_THREADS)
 
     def tell(self, callbacks: Iterable[Callback], ending: Ending) -> None:
         """Start telling `ending` to every callback; returns at once."""
@@ -44,25 +45,39 @@ class Notifier:
             await asyncio.wait(self._tasks)
 
     async def _call(self, callback: Callback, ending: Ending) -> None:
-        with anyio.move_on_after(self._deadline) as scope:
-            try:
-                await self._run(callback, ending)
-            except Exception:  # noqa: BLE001 - a callback must not harm anybody
-                logger.exception("on_end callback %s raised", _name(callback))
-        if scope.cancelled_caught:
-            logger.warning("on_end callback %s is overdue after %g s", _name(callback), self._deadline)
-
-    async def _run(self, callback: Callback, ending: Ending) -> None:
         if inspect.iscoroutinefunction(callback):
-            await callback(ending)
+            await self._bounded(callback, callback(ending))
             return
-        if self._threads is None:
-            self._threads = anyio.CapacityLimiter(_THREADS)
-        result = await anyio.to_thread.run_sync(
-            callback, ending, limiter=self._threads, abandon_on_cancel=True
-        )
-        if inspect.isawaitable(result):
-            await result
+        # The deadline begins when there is a thread for it: nobody is to go untold because others take long.
+        async with self._slots:
+            await self._bounded(callback, _in_thread(callback, ending))
+
+    async def _bounded(self, callback: Callback, work: Awaitable[object]) -> None:
+        task = asyncio.create_task(_guarded(callback, work))
+        done, _ = await asyncio.wait({task}, timeout=self._deadline)
+        if not done:
+            logger.warning("on_end callback %s is overdue after %g s", _name(callback), self._deadline)
+            task.cancel()
+
+
+async def _guarded(callback: Callback, work: Awaitable[object]) -> None:
+    """Log whatever `work` raises; SystemExit and its like would take the event loop down."""
+    try:
+        await work
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # overdue, which is logged already
+        logger.exception("on_end callback %s raised", _name(callback))
+
+
+async def _in_thread(callback: Callback, ending: Ending) -> None:
+    # A limiter each: the slots are counted above, where one that hangs gives its slot back at the deadline.
+    result = await anyio.to_thread.run_sync(
+        callback, ending, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
+    )
+    if inspect.isawaitable(result):
+        await result
 
 
 def _name(callback: Callback) -> str:

@@ -17,7 +17,7 @@ from endwell.wire._json import json_bytes
 __all__ = ["SSE", "Event"]
 
 
-class _WithData(msgspec.Struct, frozen=True):
+class _WithData(msgspec.Struct, frozen=True):  # apart, as only then it is positional and the rest is not
     data: object
 
 

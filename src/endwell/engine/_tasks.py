@@ -1,0 +1,53 @@
+"""Waiting for tasks without being part of their fate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import anyio
+
+from endwell.errors import SourceCrashed
+
+T = TypeVar("T")
+
+
+async def wait_out(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait until `future` is done, however often the waiting task is cancelled meanwhile.
+
+    Returns:
+        The last such cancellation, for the caller to raise when all is in order.
+    """
+    if future.done():
+        return None
+    hit: asyncio.CancelledError | None = None
+    # anyio cancels every await of a cancelled scope again, and would keep the loop busy with it.
+    with anyio.CancelScope(shield=True):
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                hit = error
+    return hit
+
+
+async def contained(work: Awaitable[T], what: str) -> T:
+    """Run `work` so that no SystemExit or KeyboardInterrupt leaves its task, and takes the event loop down.
+
+    Raises:
+        SourceCrashed: In the place of what is no `Exception`, which is its cause.
+    """
+    try:
+        return await work
+    except (Exception, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise crash(error, what) from error
+
+
+def crash(error: BaseException, what: str) -> SourceCrashed:
+    """Say that `what` raised something that must not leave its task."""
+    crashed = SourceCrashed(f"{what} raised {type(error).__name__} on its own account")
+    crashed.__cause__ = error
+    return crashed
