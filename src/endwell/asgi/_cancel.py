@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Generic, TypeVar
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from endwell.asgi._pump import Pump
 from endwell.engine import contained, wait_out
+from endwell.errors import ConfigurationError
 from endwell.observe import logger
 from endwell.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +30,7 @@ class Handler(Generic[T]):
     """
 
     def __init__(self, work: Awaitable[T], *, what: str) -> None:
+        self._work = work
         self._what = what
         self._began = time.monotonic()
         self._answered = False
@@ -57,6 +60,9 @@ class Handler(Generic[T]):
             await self._finish()
         finally:
             watch.cancel()
+            await wait_out(watch)  # a response that listens for itself must find receive() free
+            if inspect.iscoroutine(self._work):
+                self._work.close()  # for one that was cancelled before it started
         return self._result(pump)
 
     def _client_gone(self) -> None:
@@ -105,7 +111,7 @@ class CancelOnDisconnect:
 
     Raises:
         TypeError: Neither or both of `paths` and `match` are given, or one is not what it should be.
-        ValueError: A path does not begin with a slash, and so would never match.
+        ConfigurationError: A path does not begin with a slash, and so would never match.
     """
 
     def __init__(
@@ -151,6 +157,6 @@ def _check_paths(paths: Collection[str] | None) -> frozenset[str]:
     if isinstance(paths, str):
         raise TypeError(f"paths must be a collection of paths, got the string {paths!r}")
     for path in paths or ():
-        if not path.startswith("/"):
-            raise ValueError(f"a path begins with a slash, got {path!r}")
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ConfigurationError(f"paths must begin with a slash, got {path!r}")
     return frozenset(paths or ())

@@ -96,22 +96,22 @@ class Pump:
         self.leave()
 
     async def receive(self) -> Message:
-        """An ASGI `receive` for everybody else: what was read, then the disconnect, as often as asked.
+        """An ASGI `receive` for everybody else: what was read, or as often as asked, that the client is gone.
 
         Raises:
             RuntimeError: The body was dropped, because nobody had begun to read it when there was too much.
         """
         self._has_reader = True
         while True:
-            if self._dropped and not self.gone:
+            if self.gone:
+                return self._disconnect
+            if self._dropped:
                 raise RuntimeError(
                     "the request body was not read before the response began, and was dropped: "
                     f"more than {MAX_UNREAD} bytes; read it before streaming"
                 )
             if self._unread:
                 return self._take()
-            if self.gone:
-                return self._disconnect
             if self._arrived is None:
                 self._arrived = asyncio.Event()
             self._arrived.clear()

@@ -1,7 +1,8 @@
 """Closing an iterator for good.
 
 A generator that yields in its cleanup answers `close` with a RuntimeError, and stays suspended there with
-the rest of its cleanup undone. So it is closed again, until it is over, or has shown that it never will be.
+the rest of its cleanup undone. So it is stepped on, what it yields discarded, until it is over or has shown
+that it never will be.
 """
 
 from __future__ import annotations
@@ -12,30 +13,33 @@ from typing import Any
 
 from endwell.engine._owned import release
 
-_TRIES = 100
+_STEPS = 100
 
 
 async def aclose(thing: Any) -> None:
     """Close by `aclose` or `close`, whichever there is; awaits what comes back.
 
     Raises:
-        RuntimeError: The first time that a generator ignored its close, when all tries are over.
+        RuntimeError: A generator ignored its close.
     """
     method = getattr(thing, "aclose", None) or getattr(thing, "close", None)
     if method is None:
         return
-    ignored: RuntimeError | None = None
-    for _ in range(_TRIES):
+    try:
+        await release(method)
+    except RuntimeError:
+        if inspect.isasyncgen(thing) and thing.ag_frame is not None:
+            await _step_out(thing)
+        raise
+
+
+async def _step_out(generator: Any) -> None:
+    for _ in range(_STEPS):
         try:
-            await release(method)
-            break
-        except RuntimeError as error:
-            if not _is_suspended(thing):
-                raise
-            ignored = ignored or error
-            await asyncio.sleep(0)  # where the cleanup's deadline can end it
-    if ignored is not None:
-        raise ignored
+            await anext(generator)
+        except StopAsyncIteration:
+            return
+        await asyncio.sleep(0)  # where the cleanup's deadline can end it
 
 
 def close(thing: Any) -> None:
@@ -43,20 +47,10 @@ def close(thing: Any) -> None:
     method = getattr(thing, "close", None)
     if method is None:
         return
-    ignored: RuntimeError | None = None
-    for _ in range(_TRIES):
-        try:
-            method()
-            break
-        except RuntimeError as error:
-            if not _is_suspended(thing):
-                raise
-            ignored = ignored or error
-    if ignored is not None:
-        raise ignored
-
-
-def _is_suspended(thing: Any) -> bool:
-    if inspect.isasyncgen(thing):
-        return thing.ag_frame is not None and not thing.ag_running
-    return inspect.isgenerator(thing) and thing.gi_frame is not None and not thing.gi_running
+    try:
+        method()
+    except RuntimeError:
+        if inspect.isgenerator(thing):
+            for _ in zip(range(_STEPS), thing, strict=False):
+                pass
+        raise

@@ -73,6 +73,7 @@ async def _awaiting(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
+@types.coroutine
 def _resume(step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
     """Wait with a step that is waiting, to its end."""
     while True:
@@ -87,6 +88,7 @@ def _resume(step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
             return (yield from step)
 
 
+@types.coroutine
 def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, Any]:
     """Let the event loop turn, then return the source's next step; None if the stream is over."""
     try:
@@ -99,6 +101,7 @@ def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any
     return None if stream.decided else _steppable(source.__anext__())
 
 
+@types.coroutine
 def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     """Send what is corked, and let the event loop turn; longer, if the client is behind."""
     writer, machine = stream.writer, stream.machine
@@ -107,7 +110,7 @@ def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     try:
         yield None
         if writer.size >= CORK:
-            yield from writer.room().__await__()
+            yield from writer.room()
     finally:
         # The time that the client took is not the source's.
         machine.paused = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from endwell.engine._latch import Latch
 from endwell.engine._stream import Stream
 from endwell.lifecycle import Cause, State
 from endwell.observe import Callback, Notifier, log_ending
@@ -45,7 +46,7 @@ class Registry:
         self.draining = False
         self._live: dict[str, Stream] = {}
         self._notifier = Notifier(policy.cleanup)
-        self._empty: asyncio.Event | None = None
+        self._settling: list[Latch] = []
 
     def open(self) -> None:
         """A new life of the application begins: streams are welcome again."""
@@ -68,8 +69,10 @@ class Registry:
     def over(self, stream: Stream) -> None:
         """A stream is over: log it and tell everybody, once."""
         del self._live[stream.id]
-        if not self._live and self._empty is not None:
-            self._empty.set()
+        if not self._live:
+            settling, self._settling = self._settling, []
+            for empty in settling:
+                empty.set()
         ending = stream.ending()
         log_ending(ending)
         self._notifier.tell([*stream.callbacks, *self.callbacks], ending)
@@ -82,16 +85,18 @@ class Registry:
 
     async def settle(self, within: float | None = None) -> None:
         """Wait until no stream is alive and no callback is running, or for `within` seconds."""
-        self._empty = asyncio.Event()
         try:
             async with asyncio.timeout(within):
-                if self._live:
-                    await self._empty.wait()
+                await self._emptied()
                 await self._notifier.settle()
         except TimeoutError:
             pass
-        finally:
-            self._empty = None
+
+    async def _emptied(self) -> None:
+        while self._live:
+            empty = Latch()
+            self._settling.append(empty)
+            await empty.wait()
 
 
 def _snapshot(stream: Stream) -> Snapshot:

@@ -97,11 +97,10 @@ def _check(source: Any) -> None:
     if isinstance(source, (str, bytes, bytearray, memoryview, dict)):
         raise TypeError(f"a source must produce chunks, got a {type(source).__name__}; put it in a list")
     if inspect.isawaitable(source):
-        if inspect.iscoroutine(source):
-            source.close()
-        raise TypeError(
-            "a source must be an async generator or an iterable, got an awaitable; it has no yield"
-        )
+        kind = "a coroutine" if inspect.iscoroutine(source) else "an awaitable"
+        close = getattr(source, "close", None) or (lambda: None)
+        close()  # without the warning that it was never awaited
+        raise TypeError(f"a source must be an async generator or an iterable, got {kind}; it has no yield")
     if isinstance(source, (AsyncIterable, Iterable)):
         return
     hint = "; call it" if callable(source) else ""

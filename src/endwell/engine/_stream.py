@@ -242,9 +242,8 @@ class Stream:
 
     def _say(self) -> None:
         """Tell a client in mid-stream how it ended, or cut the body where the format cannot say it."""
-        if self.writer.finishing:
-            self.writer.cut_off()  # the regular end is on its way, and would be a lie
-            return
+        if self.writer.ending:
+            return  # the regular end is with the server already
         words = farewell_for(self.machine.cause)
         frame = self.format.error_frame(words.code, words.message, self._refer(), retry=self._retry())
         if frame is None:

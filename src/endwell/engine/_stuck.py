@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -10,27 +12,52 @@ from endwell.engine._threads import ThreadedIterator
 
 _INNER = ("cr_await", "ag_await", "gi_yieldfrom")
 _FRAMES = ("cr_frame", "ag_frame", "gi_frame")
+_ENGINE = str(Path(__file__).parent)
+_NOT_THE_USERS = (str(Path(asyncio.__file__).parent), _ENGINE)
 
 
 def where(task: asyncio.Task[Any], source: Any) -> str:
     """Say where `task`, which steps `source`, is waiting: `function (file:line)`.
 
-    The source is looked into first: it is stepped by hand, so no chain of awaits leads from the task into a
-    generator, and none into a thread.
+    That is the innermost frame of somebody's own code: that it ends in a wait of asyncio's is no news.
     """
-    frame = source.frame() if isinstance(source, ThreadedIterator) else _innermost(source)
-    frame = frame or _innermost(task.get_coro())
-    if frame is None:
+    frames = list(_frames(task, source))
+    own = [frame for frame in frames if not frame.f_code.co_filename.startswith(_NOT_THE_USERS)]
+    if not frames:
         return "an unknown place"
+    frame = (own or frames)[-1]
     return f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
 
 
-def _innermost(awaited: Any) -> FrameType | None:
-    frame: FrameType | None = None
+def _frames(task: asyncio.Task[Any], source: Any) -> Iterator[FrameType]:
+    """The frames from the outside in. No chain of awaits leads from the task into a generator or a thread."""
+    yield from _awaiting(task.get_coro())
+    if isinstance(source, ThreadedIterator):
+        yield from _calling(source.frame())
+    else:
+        yield from _awaiting(source)
+
+
+def _awaiting(awaited: Any) -> Iterator[FrameType]:
     while awaited is not None:
-        frame = _attribute(awaited, _FRAMES) or frame
-        awaited = _attribute(awaited, _INNER)
-    return frame
+        frame = _attribute(awaited, _FRAMES)
+        if frame is not None:
+            yield frame
+        awaited = _attribute(awaited, _INNER) or _stepped_by_hand(frame)
+
+
+def _stepped_by_hand(frame: FrameType | None) -> Any:
+    """What the engine's own frame waits with: a local there, not what it awaits."""
+    is_ours = frame is not None and frame.f_code.co_filename.startswith(_ENGINE)
+    return frame.f_locals.get("step") if frame is not None and is_ours else None
+
+
+def _calling(frame: FrameType | None) -> Iterator[FrameType]:
+    stack = []
+    while frame is not None:
+        stack.append(frame)
+        frame = frame.f_back
+    yield from reversed(stack)
 
 
 def _attribute(thing: Any, names: tuple[str, ...]) -> Any:

@@ -42,6 +42,7 @@ class Work:
 
     __slots__ = (
         "_cancelled",
+        "_cleaning",
         "_owned",
         "_pulling",
         "_source",
@@ -62,6 +63,7 @@ class Work:
         self._task: asyncio.Task[None] | None = None
         self._pulling = False
         self._cancelled = False
+        self._cleaning = False
         self.errors: list[BaseException] = []
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over_at = 0.0
@@ -82,7 +84,8 @@ class Work:
             asyncio.get_running_loop().call_soon(self.cancel)
             return
         self._cancelled = True
-        self._task.cancel()
+        if not self._task.cancelling():  # somebody else did it already, as asyncio.run does with all tasks
+            self._task.cancel()
 
     def let_go(self) -> str:
         """Give the cleanup up: cancel it a second time, wait for nothing; return where it hangs."""
@@ -115,6 +118,7 @@ class Work:
         )
         self._spawned.add(task)
         task.add_done_callback(self._spawned_done)
+        task.add_done_callback(lambda _: work.close())  # for one that is cancelled before it starts
         return task
 
     def _refuse_if_over(self) -> None:
@@ -147,10 +151,20 @@ class Work:
             self._pulling = False
 
     def _raised(self, error: BaseException) -> None:
-        if not self._stream.decided:
+        if not self._stream.decided and self._is_cancelled_from_outside(error):
+            self._stream.end(Cause.SERVER_CANCELLED)
+        elif not self._stream.decided:
             self._stream.end(Cause.SOURCE_RAISED, error=self._explain(error))
         elif not isinstance(error, asyncio.CancelledError):
             self.errors.append(error)
+
+    def _is_cancelled_from_outside(self, error: BaseException) -> bool:
+        """Whether somebody cancelled the task itself, as asyncio.run does with all of them at its end."""
+        return (
+            isinstance(error, asyncio.CancelledError)
+            and self._task is not None
+            and self._task.cancelling() > 0
+        )
 
     def _explain(self, error: BaseException) -> BaseException:
         if isinstance(error, SourceError):
@@ -161,6 +175,7 @@ class Work:
 
     async def _clean_up(self) -> None:
         """Release everything in reverse order, whatever each of them does."""
+        self._cleaning = True
         if self._cancelled:
             await self._absorb()
         await attempt(self._source.close, self.errors)
@@ -192,5 +207,9 @@ class Work:
 
     def _spawned_done(self, task: asyncio.Task[Any]) -> None:
         self._spawned.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if self._cleaning:
+            self.errors.append(error)
+        else:
             self._raised(error)

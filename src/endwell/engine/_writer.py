@@ -33,6 +33,7 @@ class Writer:
         chunks: Chunks the server has taken.
         bytes: Bytes of body the server has taken.
         heartbeats: Heartbeats the server has taken.
+        ending: The end of the body is with the server: nothing can be said any more.
         complete: The server has taken every byte of the body, and nothing but its end can follow.
         over: Nothing is sent any more: the body has ended, or cannot.
         was_cut: The body is to be cut, or has been.
@@ -52,6 +53,7 @@ class Writer:
         "bytes",
         "chunks",
         "complete",
+        "ending",
         "frames",
         "heartbeats",
         "over",
@@ -69,7 +71,7 @@ class Writer:
         self._finish: bytes | None = None
         self.was_cut = False
         self._refusal: tuple[int, str, str, str] | None = None
-        self.complete = self.over = False
+        self.ending = self.complete = self.over = False
         self._sending: asyncio.Task[object] | None = None
         self._interrupted = False
         self._idle: asyncio.Future[None] | None = None
@@ -99,20 +101,11 @@ class Writer:
         self._finish = last
         self.flush()
 
-    @property
-    def finishing(self) -> bool:
-        """The end of the body is on its way, behind what waits."""
-        return self._finish is not None
-
     def cut(self) -> None:
-        """After what waits, cut the body."""
+        """After what waits, cut the body, even if its regular end was to come."""
+        self._finish = None
         self.was_cut = True
         self.flush()
-
-    def cut_off(self) -> None:
-        """Cut the body now, whatever is on its way."""
-        self.was_cut = True
-        self.abandon()
 
     def refuse(self, status: int, code: str, message: str, reference: str) -> None:
         """Send an HTTP error instead of everything."""
@@ -187,6 +180,7 @@ class Writer:
                 return
             self._count(data, chunks, beats)
             data, chunks, beats = b"", 0, 0
+        self.ending = True
         self.complete = not data
         if await self._send(connection.write(data, more=False)):
             self._count(data, chunks, beats)

@@ -89,7 +89,7 @@ class StreamResponse(Response):
         self.init_headers({**_HEADERS, **_check_headers(options.get("headers"))})
         self._format = format
         self._policy = check_policy(options.get("policy"))
-        self._callbacks = _check_callback(options.get("on_end"))
+        self._callbacks = _callbacks(options.get("on_end"))
         self._owns = [releaser(resource) for resource in options.get("owns", ())]
         self._request = options.get("request")
         self._registry: Registry | None = None
@@ -183,8 +183,15 @@ def route_of(scope: Scope) -> str:
     """The route's template: a closed set of labels, whatever paths clients ask for."""
     template = getattr(effective_route(scope), "path_format", None)
     if isinstance(template, str):
-        return template
+        return _mounted_at(scope) + template
     return getattr(scope.get("endpoint"), "__qualname__", "")
+
+
+def _mounted_at(scope: Scope) -> str:
+    """The template of the mounts above the route: their path, with the names of its parameters in it again."""
+    names = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
+    prefix: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
+    return "/".join(names.get(segment, segment) for segment in prefix.rstrip("/").split("/"))
 
 
 def effective_route(scope: Scope) -> Any:
@@ -206,9 +213,12 @@ def check_policy(policy: Any) -> Policy | None:
     return policy
 
 
-def _check_callback(on_end: Any) -> tuple[Callback, ...]:
-    if on_end is None:
-        return ()
+def _callbacks(on_end: Any) -> tuple[Callback, ...]:
+    return () if on_end is None else check_callback(on_end)
+
+
+def check_callback(on_end: Any) -> tuple[Callback, ...]:
+    """Return `on_end` as a tuple; raise ConfigurationError if it cannot be called."""
     if not callable(on_end):
         raise ConfigurationError(f"on_end must be a function of the Ending, got {on_end!r}")
     return (on_end,)

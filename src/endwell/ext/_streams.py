@@ -19,6 +19,7 @@ from endwell.ext._responses import (
     EventStream,
     NDJSONStream,
     StreamResponse,
+    check_callback,
     check_policy,
     effective_route,
 )
@@ -43,6 +44,12 @@ class EndpointOptions(TypedDict, total=False):
     on_end: Callback | None
 
 
+class StreamsOptions(TypedDict, total=False):
+    """The options of `Streams`."""
+
+    policy: Policy | None
+
+
 class Streams:
     """The streams of one application.
 
@@ -58,8 +65,10 @@ class Streams:
         ConfigurationError: `policy` is no `Policy`.
     """
 
-    def __init__(self, *, policy: Policy | None = None) -> None:
-        self._registry = Registry(check_policy(policy) or Policy())
+    def __init__(self, **options: Unpack[StreamsOptions]) -> None:
+        for name in options:
+            check_known(name, StreamsOptions.__annotations__, "Streams")
+        self._registry = Registry(check_policy(options.get("policy")) or Policy())
 
     @property
     def policy(self) -> Policy:
@@ -153,8 +162,11 @@ class Streams:
 
         Nobody waits for it: one that raises is logged, one that takes longer than the policy's `cleanup` is
         reported.
+
+        Raises:
+            ConfigurationError: It cannot be called.
         """
-        self._registry.callbacks.append(callback)
+        self._registry.callbacks.extend(check_callback(callback))
         return callback
 
     def active(self) -> list[Snapshot]:

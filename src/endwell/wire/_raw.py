@@ -28,7 +28,12 @@ class Raw:
     media_type: Final[str]
 
     def __init__(self, media_type: str) -> None:
-        if not (media_type.isascii() and media_type.isprintable() and "/" in media_type):
+        if not (
+            isinstance(media_type, str)
+            and media_type.isascii()
+            and media_type.isprintable()
+            and "/" in media_type
+        ):
             raise ConfigurationError(f"media_type must be a type/subtype in ASCII, not {media_type!r}")
         self.media_type = media_type
 
