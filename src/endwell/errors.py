@@ -10,6 +10,7 @@
     ├── NotReleasable           a resource that nothing can release     (also a TypeError)
     ├── NoCurrentStream         current_stream() outside a source
     ├── StreamCut               raised *to the server*, so that a failed body is visibly cut
+    ├── IllegalStep             the lifecycle table has no such step: a bug in endwell (also a RuntimeError)
     └── MissingExtra            an optional dependency is not installed (also an ImportError)
 
 `ConfigurationError` and the errors under `SourceError` are the application's to fix. `StreamCut` is never an
@@ -23,6 +24,7 @@ __all__ = [
     "ChunkTypeError",
     "ConfigurationError",
     "EndwellError",
+    "IllegalStep",
     "MissingExtra",
     "NoCurrentStream",
     "NotReleasable",
@@ -74,6 +76,10 @@ class NoCurrentStream(EndwellError, LookupError):
 
 class StreamCut(EndwellError):
     """The response was truncated on purpose, because its format has no way to say how the stream ended."""
+
+
+class IllegalStep(EndwellError, RuntimeError):
+    """A step that cannot happen to a stream in its state: a bug in endwell itself. Please report it."""
 
 
 class MissingExtra(EndwellError, ImportError):

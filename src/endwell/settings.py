@@ -7,7 +7,7 @@ checked when a `Policy` is built, so that a wrong value fails at import, not in 
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -78,6 +78,10 @@ class Policy:
         _check_duration("cleanup", self.cleanup)
         _check_duration("drain", self.drain, zero=True)
         _check_retry(self.retry)
+        if not isinstance(self.allow_fast_heartbeat, bool):
+            raise ConfigurationError(
+                f"allow_fast_heartbeat must be True or False, got {self.allow_fast_heartbeat!r}"
+            )
         self._check_pairs()
 
     def _check_pairs(self) -> None:
@@ -110,7 +114,7 @@ def _check_duration(name: str, value: Any, *, optional: bool = False, zero: bool
     bound = "0 or more" if zero else "more than 0"
     unset = ", or None" if optional else ""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    if not is_number or not 0 <= value <= sys.float_info.max or (value == 0 and not zero):
         raise ConfigurationError(f"{name} must be a finite number of seconds, {bound}{unset}; got {value!r}")
 
 

@@ -176,7 +176,7 @@ class Stream:
 
     def stop(self, reason: str | None = None) -> bool:
         """End the stream because somebody asks. False if it was ending already."""
-        if self.decided:
+        if not self.machine.running:
             return False
         self._reason = reason
         self.end(Cause.STOP)
@@ -189,7 +189,7 @@ class Stream:
                 return self.stop(reason)
         except RuntimeError:
             pass  # a thread without a loop
-        was_running = not self.decided
+        was_running = self.machine.running
         self._loop.call_soon_threadsafe(self.stop, reason)
         return was_running
 

@@ -188,7 +188,7 @@ def route_of(scope: Scope) -> str:
 
 
 def _mounted_at(scope: Scope) -> str:
-    """The template of the mounts above the route: their path, with the names of its parameters in it again."""
+    """The template of the mounts above the route: their path, with its parameters' names in it again."""
     names = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
     prefix: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
     return "/".join(names.get(segment, segment) for segment in prefix.rstrip("/").split("/"))

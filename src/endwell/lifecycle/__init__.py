@@ -1,6 +1,6 @@
 """What may happen to a stream, and when. Pure: no asyncio, no clock, no socket."""
 
-from endwell.lifecycle._machine import TRANSITIONS, Act, Farewell, IllegalStep, Machine, State, Step
+from endwell.lifecycle._machine import TRANSITIONS, Act, Farewell, Machine, State, Step
 from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Act",
     "Cause",
     "Farewell",
-    "IllegalStep",
     "Machine",
     "Outcome",
     "State",

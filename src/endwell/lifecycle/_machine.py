@@ -5,15 +5,18 @@ Rules
 1. A stream is in exactly one `State`. `TRANSITIONS` says which `Step` may follow in which state, and where it
    leads; a step that is not in the table is an `IllegalStep`: a bug in the engine, never a fact of life.
 2. The first `Cause` wins. It is recorded before the machine answers, so before anybody can be cancelled
-   because
-   of it; whatever comes later changes nothing.
+   because of it; whatever comes later changes nothing.
 3. One cause is provisional: a source that ended well is not `completed` before its last byte is taken. Until
    then (`FLUSHING`) the client can still leave.
 4. Time belongs here. The machine never reads a clock: whoever owns one asks `look_again()`, waits, and feeds
-   `Step.TICK`. A tick that is early changes nothing; one that is late acts on what is due by then.
+   `Step.TICK`. A tick that is early changes nothing; one that is late acts on what is due by then. Two moves
+   are made by time alone: held to open, when the status line was held long enough, and closing to ended, when
+   the cleanup is overdue.
 5. What happens a thousand times a second is not fed. The engine writes the stamps (`last_chunk_at`,
    `last_write_at`, `blocked_since`, …) and the machine reads them when it is next asked. A stamp can start a
-   deadline, but none shorter than the shortest the policy has: looking again by then finds each in time.
+   deadline, but none shorter than the shortest the policy has: looking again by then finds each in time. An
+   end starts the cleanup's deadline, so the engine looks again after `Act.CANCEL`.
+6. There are two last words: `REPORT`, and `ABANDON` for a cleanup that is overdue. Nothing follows either.
 
 The machine decides; the engine acts. The answer to `feed` is the one `Act` to do now.
 """
@@ -24,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from endwell.errors import EndwellError
+from endwell.errors import IllegalStep
 from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
 from endwell.settings import Policy
 
@@ -85,9 +88,8 @@ class Farewell(StrEnum):
     """A terminal frame, or a cut body where the format has none."""
 
 
-class IllegalStep(EndwellError, RuntimeError):
-    """A step that cannot happen in this state: a bug in the engine."""
-
+_UNSPEAKABLE = (None, Cause.DISCONNECT, Cause.SEND_FAILED, Cause.SEND_CRASHED, Cause.SEND_BLOCKED)
+"""Causes after which nobody is there to be told, or no way to tell them."""
 
 _ASKED = (Cause.STOP, Cause.DRAIN)
 
@@ -204,7 +206,7 @@ class Machine:
         if step is Step.FLUSHED:
             return self._end(Cause.SOURCE_ENDED, now)
         if step is Step.FIRST_CHUNK and self.first_chunk_at is None:
-            self.first_chunk_at = self.last_chunk_at = now
+            self.first_chunk_at = self.last_chunk_at = self.last_write_at = now
             self.committed = True
         finishes = following is State.FLUSHING
         if finishes:
@@ -290,6 +292,6 @@ class Machine:
         """What the client can still be told, once the outcome stands."""
         if self.outcome is Outcome.COMPLETED:
             return Farewell.FINISH
-        if self.outcome in (Outcome.CLIENT_GONE, Outcome.SLOW_CLIENT, None):
+        if self.cause in _UNSPEAKABLE:
             return Farewell.NOTHING
         return Farewell.FRAME if self.committed else Farewell.STATUS

@@ -46,10 +46,15 @@ def _is_client_error(ending: Ending) -> bool:
 def _detail(ending: Ending) -> str:
     parts = [ending.cause.value.replace("_", " ")]
     if ending.reason:
-        parts.append(ending.reason)
+        parts.append(_in_one_line(ending.reason))
     if ending.reference:
         parts.append(f"ref {ending.reference}")
     return f" ({', '.join(parts)})"
+
+
+def _in_one_line(text: str) -> str:
+    """Escape what would forge a line or steer a terminal: a reason may come from a request."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _log_cleanup(ending: Ending) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TypeAlias
 
 import anyio
@@ -30,6 +30,7 @@ class Notifier:
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._tasks: set[asyncio.Task[None]] = set()
+        self._let_go: set[asyncio.Task[None]] = set()  # only so that they are not collected while they end
         self._slots = anyio.CapacityLimiter(_THREADS)
 
     def tell(self, callbacks: Iterable[Callback], ending: Ending) -> None:
@@ -46,24 +47,26 @@ class Notifier:
 
     async def _call(self, callback: Callback, ending: Ending) -> None:
         if inspect.iscoroutinefunction(callback):
-            await self._bounded(callback, callback(ending))
+            await self._bounded(_guarded(callback, lambda: callback(ending)), callback)
             return
         # The deadline begins when there is a thread for it: nobody is to go untold because others take long.
         async with self._slots:
-            await self._bounded(callback, _in_thread(callback, ending))
+            await self._bounded(_guarded(callback, lambda: _in_thread(callback, ending)), callback)
 
-    async def _bounded(self, callback: Callback, work: Awaitable[object]) -> None:
-        task = asyncio.create_task(_guarded(callback, work))
+    async def _bounded(self, work: Coroutine[object, object, None], callback: Callback) -> None:
+        task = asyncio.create_task(work)
         done, _ = await asyncio.wait({task}, timeout=self._deadline)
         if not done:
             logger.warning("on_end callback %s is overdue after %g s", _name(callback), self._deadline)
             task.cancel()
+            self._let_go.add(task)
+            task.add_done_callback(self._let_go.discard)
 
 
-async def _guarded(callback: Callback, work: Awaitable[object]) -> None:
-    """Log whatever `work` raises; SystemExit and its like would take the event loop down."""
+async def _guarded(callback: Callback, call: Callable[[], Awaitable[object]]) -> None:
+    """Log whatever the call raises; SystemExit and its like would take the event loop down."""
     try:
-        await work
+        await call()
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
