@@ -1,0 +1,1 @@
+"""The wire floor: bytes out, and back in through a decoder that is not endwell's."""
