@@ -1,0 +1,266 @@
+"""A wrong setting is an error where it is made, which names the field, the value and the bound."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import math
+import pickle
+import re
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endwell import ConfigurationError, EndwellError, Policy
+from endwell.settings import MAX_RETRY
+
+FIELDS = {field.name: field.default for field in dataclasses.fields(Policy)}
+DURATIONS = ["heartbeat", "hold", "first_chunk", "between_chunks", "send", "total", "cleanup", "drain"]
+MAY_BE_ZERO = {"hold", "drain"}
+NEVER_NONE = {"cleanup", "drain"}
+NO_DURATION = [
+    *(-1, -0.001, -math.inf, math.inf, math.nan),
+    *("5", "", b"5", True, False, (), [5.0], 5 + 0j, timedelta(seconds=5), Fraction(5)),
+]
+
+
+def made(options: dict[str, Any]) -> Policy:
+    return Policy(**options)
+
+
+def message(options: dict[str, Any]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        made(options)
+    return str(caught.value)
+
+
+def test_a_configuration_error_is_endwells_and_a_value_error() -> None:
+    assert issubclass(ConfigurationError, EndwellError)
+    assert issubclass(ConfigurationError, ValueError)
+
+
+# -- durations -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", DURATIONS)
+@pytest.mark.parametrize("value", NO_DURATION, ids=repr)
+def test_what_is_no_duration_is_refused(field: str, value: object) -> None:
+    bound = "0 or more" if field in MAY_BE_ZERO else "more than 0"
+    unset = "" if field in NEVER_NONE else ", or None"
+    assert message({field: value}) == (
+        f"{field} must be a finite number of seconds, {bound}{unset}; got {value!r}"
+    )
+
+
+@pytest.mark.parametrize("field", [name for name in DURATIONS if name not in MAY_BE_ZERO])
+@pytest.mark.parametrize("zero", [0, 0.0, -0.0])
+def test_most_durations_cannot_be_zero(field: str, zero: float) -> None:
+    assert "more than 0" in message({field: zero})
+
+
+@pytest.mark.parametrize("field", sorted(MAY_BE_ZERO))
+@pytest.mark.parametrize("zero", [0, 0.0])
+def test_zero_means_at_once_where_that_makes_sense(field: str, zero: float) -> None:
+    assert getattr(made({field: zero}), field) == 0
+
+
+@pytest.mark.parametrize("field", [name for name in DURATIONS if name not in NEVER_NONE])
+def test_none_switches_a_limit_off(field: str) -> None:
+    assert getattr(made({field: None}), field) is None
+
+
+@pytest.mark.parametrize("field", sorted(NEVER_NONE))
+def test_a_cleanup_and_a_drain_always_have_a_limit(field: str) -> None:
+    assert "got None" in message({field: None})
+
+
+@pytest.mark.parametrize("field", DURATIONS)
+def test_an_int_that_no_float_can_hold_is_no_duration(field: str) -> None:
+    assert f"{field} must be a finite number of seconds" in message({field: 10**400})
+
+
+@given(st.sampled_from(DURATIONS), st.floats() | st.integers(-(10**300), 10**300) | st.text() | st.none())
+def test_any_value_is_taken_as_it_is_or_refused_by_name(field: str, value: Any) -> None:
+    policy, complaint = None, ""
+    try:
+        policy = made({field: value})
+    except ConfigurationError as error:
+        complaint = str(error)
+    if policy is None:
+        assert field in complaint
+        assert repr(value) in complaint
+    else:
+        assert getattr(policy, field) is value
+
+
+# -- durations that depend on each other ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("heartbeat", [10, 10.0, 10.1, 60])
+def test_a_heartbeat_must_come_before_the_next_chunk_is_late(heartbeat: float) -> None:
+    assert message({"heartbeat": heartbeat, "between_chunks": 10}).startswith(
+        f"heartbeat must be shorter than between_chunks (10 s), got {heartbeat!r}"
+    )
+
+
+def test_the_default_heartbeat_is_held_to_it_too() -> None:
+    expected = "heartbeat must be shorter than between_chunks (15 s), got 15.0"
+    assert message({"between_chunks": 15}).startswith(expected)
+
+
+@pytest.mark.parametrize("options", [{"heartbeat": 9.999}, {"heartbeat": None}])
+def test_a_shorter_heartbeat_or_none_is_fine(options: dict[str, Any]) -> None:
+    assert Policy(between_chunks=10, **options).between_chunks == 10
+
+
+@pytest.mark.parametrize("heartbeat", [0.999, 0.001])
+def test_a_fast_heartbeat_has_to_be_insisted_on(heartbeat: float) -> None:
+    assert message({"heartbeat": heartbeat}) == (
+        f"heartbeat must be at least 1 s, got {heartbeat!r}; pass allow_fast_heartbeat=True to insist"
+    )
+    assert Policy(heartbeat=heartbeat, allow_fast_heartbeat=True).heartbeat == heartbeat
+
+
+def test_a_heartbeat_of_one_second_is_not_fast() -> None:
+    assert Policy(heartbeat=1).heartbeat == 1
+
+
+def test_a_fast_heartbeat_must_still_be_one() -> None:
+    assert "more than 0" in message({"heartbeat": 0, "allow_fast_heartbeat": True})
+
+
+@pytest.mark.parametrize("cleanup", [20.0, 20.5, 21])
+def test_a_cleanup_must_fit_into_the_drain(cleanup: float) -> None:
+    expected = f"cleanup must be shorter than drain (20.0 s), got {cleanup!r}"
+    assert message({"cleanup": cleanup}).startswith(expected)
+
+
+def test_a_short_drain_asks_for_a_short_cleanup() -> None:
+    assert message({"drain": 10}).startswith("cleanup must be shorter than drain (10 s), got 15.0")
+    assert Policy(drain=10, cleanup=9.9).drain == 10
+
+
+def test_a_drain_that_ends_streams_at_once_is_no_bound_for_the_cleanup() -> None:
+    assert Policy(drain=0, cleanup=60).cleanup == 60
+
+
+# -- retry ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", [-1, True, False, 1.5, 10**30, MAX_RETRY + 1, "1000", None, math.nan])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_reconnection_time_is_a_whole_number_that_browsers_can_wait_for(part: Any, place: int) -> None:
+    retry: list[Any] = [1, MAX_RETRY]
+    retry[place] = part
+    assert message({"retry": tuple(retry)}) == (
+        f"retry must be a pair of whole milliseconds from 0 to 2147483647, or None; got {tuple(retry)!r}"
+    )
+
+
+@pytest.mark.parametrize("retry", [1000, -1, True, 1.5, 10**30, (), (1,), (1, 2, 3), [1, 2], "12", {1, 2}])
+def test_reconnection_times_are_a_pair(retry: Any) -> None:
+    assert "retry must be a pair of whole milliseconds" in message({"retry": retry})
+    assert repr(retry) in message({"retry": retry})
+
+
+def test_the_least_reconnection_time_comes_first() -> None:
+    assert message({"retry": (2, 1)}) == "retry must be (least, most), got (2, 1)"
+
+
+@pytest.mark.parametrize("retry", [(0, 0), (1, 1), (0, MAX_RETRY), None])
+def test_both_ends_of_the_range_are_allowed(retry: tuple[int, int] | None) -> None:
+    assert Policy(retry=retry).retry == retry
+
+
+# -- options -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("heartbeet", "heartbeat"),
+        ("between_chunk", "between_chunks"),
+        ("clean_up", "cleanup"),
+        ("Drain", "drain"),
+        ("total_timeout", "total"),
+        ("retries", "retry"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_the_nearest_name(wrong: str, right: str) -> None:
+    expected = f"Policy has no option {wrong!r}; did you mean {right!r}?"
+    with pytest.raises(TypeError, match=re.escape(expected)):
+        made({wrong: 5.0})
+
+
+@given(st.text().filter(lambda name: name not in FIELDS))
+def test_any_unknown_option_is_named(wrong: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"Policy has no option {wrong!r}")):
+        made({wrong: 5.0})
+
+
+def test_options_have_names() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Policy(15.0)  # type: ignore[call-arg]
+    kinds = {parameter.kind for parameter in inspect.signature(Policy.__init__).parameters.values()}
+    assert kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    assert FIELDS == {
+        "heartbeat": 15.0,
+        "hold": 5.0,
+        "first_chunk": None,
+        "between_chunks": None,
+        "send": 30.0,
+        "total": None,
+        "cleanup": 15.0,
+        "drain": 20.0,
+        "retry": (1000, 3000),
+        "allow_fast_heartbeat": False,
+    }
+
+
+def test_every_option_is_documented_in_order() -> None:
+    arguments, _, _ = (inspect.getdoc(Policy) or "").partition("\nRaises:\n")
+    assert re.findall(r"^    (\w+): ", arguments, re.MULTILINE) == list(FIELDS)
+
+
+# -- a policy is a value -------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_frozen() -> None:
+    policy = Policy()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        policy.heartbeat = 1.0  # type: ignore[misc]
+
+
+def test_policies_with_the_same_settings_are_the_same() -> None:
+    assert Policy(total=60) == Policy(total=60.0)
+    assert Policy() != Policy(total=60)
+    assert len({Policy(), Policy(), Policy(total=60)}) == 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_is_equal(copied: Any) -> None:
+    policy = Policy(total=60, retry=None)
+    assert copied(policy) == policy
+
+
+def test_replacing_makes_another_policy() -> None:
+    policy = Policy(total=60)
+    changed = dataclasses.replace(policy, send=None)
+    assert (changed.total, changed.send) == (60, None)
+    assert policy.send == 30.0
+
+
+def test_replacing_is_held_to_the_same_bounds() -> None:
+    policy = Policy(between_chunks=20)
+    with pytest.raises(ConfigurationError, match="heartbeat must be shorter than between_chunks"):
+        dataclasses.replace(policy, heartbeat=20)
+    with pytest.raises(TypeError, match="did you mean 'heartbeat'"):
+        dataclasses.replace(policy, heartbeet=20)  # type: ignore[call-arg]
