@@ -48,8 +48,8 @@ other-pythons: $(VENV)/.dev
 	@scripts/test-other-pythons $(BIN)/python
 
 prove: $(VENV)/.dev
-	@scripts/test-servers
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=prove --timeout=3600 -n 2 $(ARGS)
+	@set -e; for target in fuzz/fuzz_*.py; do echo "== $$target"; $(BIN)/python $$target --seconds 60; done
 	@scripts/test-oldest
 
 docs: $(VENV)/.dev
@@ -63,7 +63,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .venvs docs/_build build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf $(VENV) .venvs .cache docs/_build build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache \
 	    .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
