@@ -10,7 +10,7 @@ import msgspec
 
 from endwell.asgi import _sockets
 from endwell.asgi._uvicorn import CloseDelimited
-from endwell.types import Message, Scope, Send, is_http_1_0
+from endwell.types import Message, Receive, Scope, Send, is_http_1_0
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -20,6 +20,7 @@ class HTTPConnection:
 
     Args:
         scope: The request.
+        receive: The server's `receive`, or a middleware's; only looked at, never called.
         send: The server's `send`, or a middleware's.
         status: The status to open with.
         headers: The headers to open with.
@@ -29,6 +30,7 @@ class HTTPConnection:
         "_close_delimited",
         "_headers",
         "_prefix",
+        "_receive",
         "_scope",
         "_send",
         "_status",
@@ -36,8 +38,9 @@ class HTTPConnection:
         "hung_up",
     )
 
-    def __init__(self, scope: Scope, send: Send, *, status: int, headers: Headers) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, status: int, headers: Headers) -> None:
         self._scope = scope
+        self._receive = receive
         self._send = send
         self._status = status
         self._headers = headers
@@ -48,7 +51,7 @@ class HTTPConnection:
         """The body was cut below the server: nothing must be raised to it any more."""
 
     async def open(self) -> None:
-        self._close_delimited = CloseDelimited.where_needed(self._scope, self._send)
+        self._close_delimited = CloseDelimited.where_needed(self._scope, self._receive)
         await self._send(self._start(self._status, self._headers))
 
     async def write(self, data: bytes, *, more: bool) -> None:

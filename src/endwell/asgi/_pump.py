@@ -34,6 +34,7 @@ class Pump:
 
     Attributes:
         gone: The client has left.
+        origin: The `receive` it reads.
     """
 
     __slots__ = (
@@ -43,15 +44,15 @@ class Pump:
         "_has_reader",
         "_keep_all",
         "_listeners",
-        "_receive",
         "_taken",
         "_unread",
         "_unread_bytes",
         "gone",
+        "origin",
     )
 
     def __init__(self, receive: Receive, *, keep_all: bool = False) -> None:
-        self._receive = receive
+        self.origin = receive
         self._keep_all = keep_all
         self._has_reader = False
         self._listeners: list[Callable[[], None]] = []
@@ -82,7 +83,7 @@ class Pump:
         """Read until the client is gone. Run it in one task, and cancel that when the response is over."""
         while not self.gone:
             try:
-                message = await self._receive()
+                message = await self.origin()
             except OSError:
                 break
             except RuntimeError as error:

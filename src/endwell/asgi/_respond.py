@@ -56,7 +56,7 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
         StreamCut: The body had to be cut for another reason than an exception.
         CancelledError: The task was cancelled from outside; the cleanup is over.
     """
-    connection = HTTPConnection(scope, send, status=plan.status, headers=plan.headers)
+    connection = HTTPConnection(scope, pump.origin, send, status=plan.status, headers=plan.headers)
     if scope.get("method") == "HEAD":
         await _headers_only(plan, connection)
         return

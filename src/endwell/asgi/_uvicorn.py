@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from endwell.types import Scope, Send, is_http_1_0
+from endwell.types import Receive, Scope, is_http_1_0
 
 
 class CloseDelimited:
@@ -23,11 +23,11 @@ class CloseDelimited:
         cycle.expected_content_length = sys.maxsize
 
     @classmethod
-    def where_needed(cls, scope: Scope, send: Send) -> CloseDelimited | None:
+    def where_needed(cls, scope: Scope, receive: Receive) -> CloseDelimited | None:
         """Apply it to a response that needs it; None for any other, and behind a middleware."""
         if not is_http_1_0(scope):
             return None
-        cycle = getattr(send, "__self__", None)
+        cycle = getattr(receive, "__self__", None)
         undecided = getattr(cycle, "chunked_encoding", False) is None
         return cls(cycle) if undecided and hasattr(cycle, "expected_content_length") else None
 
