@@ -15,7 +15,14 @@ from endwell.errors import (
     SourceInUse,
     StreamCut,
 )
-from endwell.ext import ByteStream, EventStream, NDJSONStream, Streams, cancel_on_disconnect
+from endwell.ext import (
+    ByteStream,
+    EventStream,
+    NDJSONStream,
+    StreamResponse,
+    Streams,
+    cancel_on_disconnect,
+)
 from endwell.lifecycle import Cause, Outcome
 from endwell.observe import Ending
 from endwell.settings import Policy
@@ -44,6 +51,7 @@ __all__ = [
     "SourceError",
     "SourceInUse",
     "StreamCut",
+    "StreamResponse",
     "Streams",
     "cancel_on_disconnect",
     "current_stream",

@@ -6,6 +6,7 @@ import contextlib
 from http import HTTPStatus
 from typing import TypeAlias
 
+import anyio.to_thread
 import msgspec
 
 from endwell.asgi import _sockets
@@ -81,10 +82,10 @@ class HTTPConnection:
         """
         if is_http_1_0(self._scope):
             # Without chunks the end of the connection is the end of the body; only a reset tells a cut.
-            _sockets.reset_on_close(self._scope)
+            await anyio.to_thread.run_sync(_sockets.reset_on_close, self._scope)
         if self._is_daphne():
             # An exception in mid-body stops daphne's own supervision of all its applications.
-            self.hung_up = _sockets.hang_up(self._scope)
+            self.hung_up = await anyio.to_thread.run_sync(_sockets.hang_up, self._scope)
             return
         with contextlib.suppress(Exception):
             await self._send({"type": "http.response.pathsend", "path": ""})

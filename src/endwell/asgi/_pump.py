@@ -90,6 +90,11 @@ class Pump:
                 # A middleware that read the body itself may refuse to hand on anything but the disconnect.
                 logger.debug("receive() failed, so a leaving client is noticed by send() only: %s", error)
                 return
+            except Exception:  # noqa: BLE001 - a fault of whoever is in between is no reason to end a stream
+                logger.warning(
+                    "receive() raised, so a leaving client is noticed by send() only", exc_info=True
+                )
+                return
             if message["type"] in _DISCONNECTS:
                 self._disconnect = message
                 break

@@ -1,6 +1,7 @@
 """The client's own socket, for what no ASGI message can say.
 
-Used on a failure only: a look-up reads every descriptor of the process.
+Used on a failure only, and in a thread: a look-up reads every descriptor of the process, 0.2 ms with a few
+sockets, 200 ms with 8,000.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,12 +46,11 @@ def _find(scope: Scope) -> Iterator[socket.socket]:
         return
     # granian gives ports as strings.
     peer, port = (client[0], int(client[1])), int(server[1] or 0)
-    for entry in _DESCRIPTORS.iterdir():
-        with contextlib.suppress(OSError), _duplicate(int(entry.name)) as connection:
-            if connection.getpeername()[:2] == peer and connection.getsockname()[1] == port:
-                yield connection
-                return
-
-
-def _duplicate(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(descriptor))
+    for descriptor in [int(entry.name) for entry in _DESCRIPTORS.iterdir()]:
+        with contextlib.suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(descriptor)) as connection:
+                if connection.getpeername()[:2] == peer and connection.getsockname()[1] == port:
+                    yield connection
+                    return

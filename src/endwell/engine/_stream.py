@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from endwell.engine._connection import Connection
 from endwell.engine._farewell import farewell_for
 from endwell.engine._latch import Latch
-from endwell.engine._owned import Release
+from endwell.engine._owned import Release, torn_down
 from endwell.engine._source import SourceHandle
 from endwell.engine._tasks import wait_out
 from endwell.engine._work import Work
@@ -105,7 +105,9 @@ class Stream:
         hit: BaseException | None = None
         try:
             await self.writer.run(connection)
-        except BaseException as error:  # noqa: BLE001 - raised again when all is over
+        except BaseException as error:
+            if torn_down(error):
+                raise
             hit = error
             await wait_out(asyncio.create_task(self._interrupted(error, connection)))
         hit = await wait_out(self.work.over) or hit

@@ -33,6 +33,7 @@ C = TypeVar("C", bound=Callback)
 Generating: TypeAlias = Callable[P, Source]
 Endpoint: TypeAlias = Callable[P, Awaitable[StreamResponse]]
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+ComposedLifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
 class EndpointOptions(TypedDict, total=False):
@@ -200,7 +201,7 @@ class Streams:
                 self._registry.drain()
                 await self._registry.settle(self.policy.drain)
 
-    def compose(self, lifespan: Lifespan) -> Lifespan:
+    def compose(self, lifespan: Lifespan) -> ComposedLifespan:
         """Return a lifespan with `lifespan` around this one: its shutdown comes after the streams' end."""
 
         @asynccontextmanager
