@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio.to_thread
 import msgspec
 
 from endwell.asgi import _sockets
-from endwell.asgi._uvicorn import CloseDelimited
+from endwell.asgi._uvicorn import CloseDelimited, flow_of
 from endwell.types import Message, Receive, Scope, Send, is_http_1_0
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -28,7 +29,9 @@ class HTTPConnection:
     """
 
     __slots__ = (
+        "_body",
         "_close_delimited",
+        "_flow",
         "_headers",
         "_prefix",
         "_receive",
@@ -47,9 +50,22 @@ class HTTPConnection:
         self._headers = headers
         self._close_delimited: CloseDelimited | None = None
         self._prefix = "websocket." if scope["type"] == "websocket" else ""
+        self._body = f"{self._prefix}http.response.body"
+        self._flow = flow_of(receive)
         self.ends_connection = is_http_1_0(scope) or (b"connection", b"close") in scope.get("headers", ())
         self.hung_up = False
         """The body was cut below the server: nothing must be raised to it any more."""
+
+    @property
+    def ready(self) -> bool:
+        """See `endwell.engine.Connection`."""
+        flow = self._flow
+        return flow is not None and not flow.write_paused
+
+    def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
+        """See `endwell.engine.Connection`."""
+        # `ready` says that this is uvicorn, whose send, and that of every middleware, is a coroutine.
+        return self._send({"type": self._body, "body": data, "more_body": True})  # type: ignore[return-value]
 
     async def open(self) -> None:
         self._close_delimited = CloseDelimited.where_needed(self._scope, self._receive)
@@ -58,7 +74,7 @@ class HTTPConnection:
     async def write(self, data: bytes, *, more: bool) -> None:
         if self._close_delimited is not None and not more:
             self._close_delimited.last(data)
-        await self._send({"type": f"{self._prefix}http.response.body", "body": data, "more_body": more})
+        await self._send({"type": self._body, "body": data, "more_body": more})
 
     async def refuse(self, status: int, code: str, message: str, reference: str) -> None:
         body = msgspec.json.encode({"error": {"code": code, "message": message, "ref": reference}})

@@ -56,7 +56,7 @@ class Pump:
         self._keep_all = keep_all
         self._has_reader = False
         self._listeners: list[Callable[[], None]] = []
-        self._unread: deque[Message] = deque()
+        self._unread: deque[Message] | None = None  # made when there is a body: an empty one takes 760 bytes
         self._unread_bytes = 0
         self._dropped = False
         self._arrived: asyncio.Event | None = None
@@ -117,14 +117,14 @@ class Pump:
                     f"more than {MAX_UNREAD} bytes; read it before streaming"
                 )
             if self._unread:
-                return self._take()
+                return self._take(self._unread)
             if self._arrived is None:
                 self._arrived = asyncio.Event()
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _take(self) -> Message:
-        message = self._unread.popleft()
+    def _take(self, unread: deque[Message]) -> Message:
+        message = unread.popleft()
         self._unread_bytes -= len(message.get("body", b""))
         if self._taken is not None:
             self._taken.set()
@@ -133,12 +133,14 @@ class Pump:
     async def _keep(self, message: Message) -> None:
         if self._dropped:
             return
+        if self._unread is None:
+            self._unread = deque()
         self._unread.append(message)
         self._unread_bytes += len(message.get("body", b""))
         self._notify()
         while self._unread_bytes > MAX_UNREAD:
             if not (self._keep_all or self._has_reader):
-                self._unread.clear()
+                self._unread = None
                 self._unread_bytes = 0
                 self._dropped = True
                 return

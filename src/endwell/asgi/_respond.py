@@ -62,25 +62,27 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
         return
     stream = Stream(plan.source, format=plan.format, policy=plan.policy, route=plan.route, owns=plan.owns)
     stream.callbacks.extend(plan.callbacks)
-    await _serve(stream, connection, pump, plan.registry)
+    registry = plan.registry or Registry(plan.policy)
+    try:
+        await _serve(stream, connection, pump, registry)
+    finally:
+        if plan.registry is None and stream.callbacks:
+            # Nobody else holds on to the tasks that tell the callbacks.
+            with anyio.CancelScope(shield=True):
+                await registry.settle()
     _raise_for(stream, connection)
 
 
-async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry | None) -> None:
+async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry) -> None:
     _warm_up()
-    home = registry if registry is not None else Registry(stream.policy)
     pump.listen(stream.client_gone)
-    watch = asyncio.create_task(pump.run(), name=f"endwell pump {stream.id}")
-    home.add(stream)
+    watch = asyncio.create_task(pump.run(), name="endwell pump")
+    registry.add(stream)
     try:
         await stream.serve(connection)
     finally:
         watch.cancel()
-        home.over(stream)
-        if registry is None and stream.callbacks:
-            # Nobody else holds on to the tasks that tell the callbacks.
-            with anyio.CancelScope(shield=True):
-                await home.settle()
+        registry.over(stream)
 
 
 @functools.cache

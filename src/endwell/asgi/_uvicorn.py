@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 from endwell.types import Receive, Scope, is_http_1_0
+
+
+class Flow(Protocol):
+    """uvicorn's flow control of one connection."""
+
+    write_paused: bool
+    """The client is behind: `send` waits until it is not."""
+
+
+def flow_of(receive: Receive) -> Flow | None:
+    """The flow control of the connection that uvicorn's own `receive` belongs to; None for any other server.
+
+    Starlette and FastAPI hand `receive` through as it is; behind BaseHTTPMiddleware it is another one.
+    """
+    cycle = getattr(receive, "__self__", None)
+    if not type(cycle).__module__.startswith("uvicorn."):
+        return None
+    flow: Flow | None = getattr(cycle, "flow", None)
+    return flow if hasattr(flow, "write_paused") else None
 
 
 class CloseDelimited:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 
 class Connection(Protocol):
-    """One response. The engine calls it from the request's own task only, one call at a time.
+    """One response.
 
-    Every method may block for as long as the client does not read, and may be cancelled there. OSError and
+    The engine calls it from the request's own task, one call at a time; `begin` from the source's. Every
+    async method may block for as long as the client does not read, and may be cancelled there. OSError and
     RuntimeError mean that the client is gone.
     """
 
     ends_connection: bool
     """The server will close the connection when the body is over."""
+
+    @property
+    def ready(self) -> bool:
+        """The server is known to take a piece of the body now, without waiting for the client."""
+
+    def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
+        """A piece of the body as a send to step, for when `ready`: it should run through unsuspended."""
 
     async def open(self) -> None:
         """Send the status line and the headers; called once, before any `write`."""

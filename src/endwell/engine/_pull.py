@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Generator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from endwell.engine._writer import CORK
+from endwell.engine._writer import CORK, Writer
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
@@ -43,9 +43,11 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
         except StopIteration as ready:
             chunk = ready.value
         else:
-            if writer.frames:
-                writer.flush()
-            chunk = yield from _resume(step, waiting)
+            chunk = (
+                yield from _send_and_resume(writer, step, waiting)
+                if writer.frames
+                else _resume(step, waiting)
+            )
             machine.last_chunk_at = stream.clock()
             turn_over = monotonic() + SLICE
         if stream.decided:
@@ -71,6 +73,16 @@ def _steppable(awaitable: Any) -> Any:
 
 async def _awaiting(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
+
+
+@types.coroutine
+def _send_and_resume(writer: Writer, step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
+    """The source begins to wait: the moment to send what is corked."""
+    held_up = writer.push()
+    cancelled = None if held_up is None else (yield from writer.carry(held_up))
+    if cancelled is not None:
+        waiting = step.throw(cancelled)
+    return (yield from _resume(step, waiting))
 
 
 @types.coroutine

@@ -45,6 +45,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_due",
         "_loop",
         "_reason",
         "_reference",
@@ -75,7 +76,7 @@ class Stream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
-        self.id = secrets.token_urlsafe(12)
+        self.id = secrets.token_hex(12)
         self.route = route
         self.format = format
         self.policy = policy
@@ -89,7 +90,8 @@ class Stream:
         self._reference: str | None = None
         self._reason: str | None = None
         self._started = datetime.now(UTC)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None  # uvloop gives a plain one for what is due at once
+        self._due = 0.0
 
     # -- the request's task ------------------------------------------------------------------------------
 
@@ -224,7 +226,8 @@ class Stream:
     def _close(self) -> None:
         """The outcome stands: cancel the source, tell the client."""
         self.decided = True
-        self._arm()
+        if not self.work.over.done():
+            self._arm()
         self.work.cancel()
         match self.machine.farewell:
             case Farewell.NOTHING:
@@ -283,9 +286,10 @@ class Stream:
     def _arm(self) -> None:
         """Look again in time. A timer that fires earlier will do: it looks, and sets the next."""
         when = self.machine.look_again(self.clock())
-        if when is None or (self._timer is not None and self._timer.when() <= when):
+        if when is None or (self._timer is not None and self._due <= when):
             return
         self._disarm()
+        self._due = when
         self._timer = self._loop.call_at(when, self._tick)
 
     def _disarm(self) -> None:
@@ -294,10 +298,8 @@ class Stream:
             self._timer = None
 
     def _tick(self) -> None:
-        assert self._timer is not None
-        # A timer may fire earlier than asked, by the clock's resolution; it stands for the time it was set
-        # for.
-        now = max(self.clock(), self._timer.when())
         self._timer = None
-        self._act(self.machine.feed(Step.TICK, now))
+        # A timer may fire earlier than asked, by the clock's resolution: it stands for the time it was set
+        # for.
+        self._act(self.machine.feed(Step.TICK, max(self.clock(), self._due)))
         self._arm()

@@ -73,7 +73,7 @@ class Work:
 
     def start(self) -> None:
         """Start the source's task, in a copy of the caller's context."""
-        self._task = asyncio.create_task(self._run(), name=f"endwell source {self._stream.id}")
+        self._task = asyncio.create_task(self._run(), name="endwell source")
 
     def cancel(self) -> None:
         """Cancel the source, if it is still running; a cleanup is never disturbed."""
@@ -113,9 +113,7 @@ class Work:
             if isinstance(error, NoCurrentStream):
                 raise
             raise SourceError("spawn() needs the event loop: a sync source runs in a thread") from error
-        task = asyncio.create_task(
-            contained(work, "a spawned task"), name=f"endwell spawned {self._stream.id}"
-        )
+        task = asyncio.create_task(contained(work, "a spawned task"), name="endwell spawned")
         self._spawned.add(task)
         task.add_done_callback(self._spawned_done)
         task.add_done_callback(lambda _: work.close())  # for one that is cancelled before it starts

@@ -1,16 +1,20 @@
 """The one way out of a connection: frames are corked, and go out together.
 
-The source's task appends; the request's task sends. So a send always runs whole in the one task that the
-server and every middleware expect it in, a blocked send never holds the source's own timeouts up, and a
-source that has many chunks ready costs one send for all of them. Each `write` is one wake-up of the
+The source's task appends; the request's task sends. So a blocked send never holds the source's own timeouts
+up, and a source that has many chunks ready costs one send for all of them. Each `write` is one wake-up of the
 request's task, no queue between.
+
+Where the server is known to take bytes without waiting (uvicorn, while the client keeps up), the source's
+task sends them itself, in the moment in which the source begins to wait: that saves the wake-up, a third of
+what an event costs. One send at a time all the same, and each runs whole in one task.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING
+import types
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from endwell.engine._connection import Connection
 from endwell.lifecycle import Cause
@@ -22,6 +26,15 @@ CORK = 64 * 1024
 """Bytes that wait at most before the source is no longer asked: what uvicorn's own buffer takes before it
 blocks. A reader that does not read thus holds this much, as much again in the send under way, and one
 chunk."""
+
+
+class HeldUp(NamedTuple):
+    """A send that was suspended, and what it stands for."""
+
+    sending: Coroutine[Any, Any, None]
+    waiting: Any
+    data: bytes
+    chunks: int
 
 
 class Writer:
@@ -41,6 +54,7 @@ class Writer:
 
     __slots__ = (
         "_beats",
+        "_carrying",
         "_finish",
         "_idle",
         "_interrupted",
@@ -53,6 +67,7 @@ class Writer:
         "bytes",
         "chunks",
         "complete",
+        "connection",
         "ending",
         "frames",
         "heartbeats",
@@ -67,6 +82,7 @@ class Writer:
         self.size = 0
         self.chunks = self.bytes = self.heartbeats = 0
         self._beats = 0
+        self._carrying = False
         self._opened = self._must_open = False
         self._finish: bytes | None = None
         self.was_cut = False
@@ -122,6 +138,68 @@ class Writer:
             self._interrupted = True
             self._sending.cancel()
 
+    def push(self) -> HeldUp | None:
+        """Send what is there at once if that can be, else have the request's task do it.
+
+        Called in the source's task.
+
+        Returns:
+            The send, if it was suspended after all: a middleware waits for something of its own. It must be
+            carried to its end, in the same task; see `carry`.
+        """
+        if self._idle is None or not self._opened or self._beats or self.over or not self.connection.ready:
+            self.flush()
+            return None
+        chunks = len(self.frames)
+        data = self._take()
+        return self._advance(self.connection.begin(data), data, chunks)
+
+    def _advance(self, sending: Coroutine[Any, Any, None], data: bytes, chunks: int) -> HeldUp | None:
+        stream = self._stream
+        try:
+            waiting = sending.send(None)
+        except StopIteration:
+            self._count(data, chunks, 0)
+        except (OSError, RuntimeError):
+            self.over = True
+            stream.end(Cause.SEND_FAILED)
+        except Exception as error:  # noqa: BLE001 - as in _send
+            self.over = True
+            stream.end(Cause.SEND_CRASHED, error=error)
+        else:
+            return HeldUp(sending, waiting, data, chunks)
+        stream.machine.last_write_at = stream.clock()
+        return None
+
+    @types.coroutine
+    def carry(self, held_up: HeldUp) -> Generator[Any, Any, asyncio.CancelledError | None]:
+        """Carry a suspended send to its end, in the source's task; the source waits meanwhile.
+
+        Returns:
+            A cancellation that came meanwhile, for the source: the send is not to be torn by it.
+        """
+        machine = self._stream.machine
+        machine.blocked_since = self._stream.clock()
+        self._carrying = True
+        cancelled: asyncio.CancelledError | None = None
+        current: HeldUp | None = held_up
+        try:
+            while current is not None:
+                try:
+                    yield from _until_done(current.waiting)
+                except asyncio.CancelledError as error:
+                    cancelled = error
+                    if self.over:
+                        current.sending.close()
+                        break
+                else:
+                    current = self._advance(current.sending, current.data, current.chunks)
+        finally:
+            self._carrying = False
+            machine.blocked_since = None
+            self.flush()
+        return cancelled
+
     async def room(self) -> None:
         """Wait until the client has taken enough for the source to go on."""
         while self.size >= CORK and not self.over:
@@ -135,9 +213,10 @@ class Writer:
 
     async def run(self, connection: Connection) -> None:
         """Send until the body has ended, or nothing can be sent any more."""
+        self.connection = connection
         try:
             while not self.over:
-                if not await self._step(connection):
+                if self._carrying or not await self._step(connection):
                     await self._wait()
         finally:
             self._make_room()
@@ -241,3 +320,20 @@ class Writer:
     def _make_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
+
+
+@types.coroutine
+def _until_done(waiting: Any) -> Generator[Any, Any, None]:
+    """Wait for what a suspended coroutine waits for, so that cancelling the task does not cancel that."""
+    if waiting is None:  # a bare turn of the loop
+        yield None
+        return
+    waiting._asyncio_future_blocking = False  # noqa: SLF001 - as asyncio.Task does with what it is handed
+    done: asyncio.Future[None] = waiting.get_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not done.done():
+            done.set_result(None)
+
+    waiting.add_done_callback(wake)
+    yield from done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
@@ -86,7 +87,11 @@ class StreamResponse(Response):
         self.status_code = _check_status(options.get("status", 200))
         self.media_type = format.media_type
         self.background = options.get("background")
-        self.init_headers({**_HEADERS, **_check_headers(options.get("headers"))})
+        headers = options.get("headers")
+        if headers is None:
+            self.raw_headers = list(_default_headers(format.media_type))
+        else:
+            self.init_headers({**_HEADERS, **_check_headers(headers)})
         self._format = format
         self._policy = check_policy(options.get("policy"))
         self._callbacks = _callbacks(options.get("on_end"))
@@ -177,6 +182,15 @@ class ByteStream(StreamResponse):
 
     def __init__(self, source: Source, *, media_type: str = _BYTES, **options: Unpack[StreamOptions]) -> None:
         super().__init__(source, format=Raw(media_type), **options)
+
+
+@functools.lru_cache(maxsize=64)
+def _default_headers(media_type: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of a response that was given none: the same for each of its type."""
+    blank = Response.__new__(Response)
+    blank.media_type, blank.status_code = media_type, 200
+    blank.init_headers(_HEADERS)
+    return tuple(blank.raw_headers)
 
 
 def route_of(scope: Scope) -> str:

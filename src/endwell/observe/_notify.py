@@ -31,7 +31,7 @@ class Notifier:
         self._deadline = deadline
         self._tasks: set[asyncio.Task[None]] = set()
         self._let_go: set[asyncio.Task[None]] = set()  # only so that they are not collected while they end
-        self._slots = anyio.CapacityLimiter(_THREADS)
+        self._slots: anyio.CapacityLimiter | None = None
 
     def tell(self, callbacks: Iterable[Callback], ending: Ending) -> None:
         """Start telling `ending` to every callback; returns at once."""
@@ -50,6 +50,8 @@ class Notifier:
             await self._bounded(_guarded(callback, lambda: callback(ending)), callback)
             return
         # The deadline begins when there is a thread for it: nobody is to go untold because others take long.
+        if self._slots is None:
+            self._slots = anyio.CapacityLimiter(_THREADS)
         async with self._slots:
             await self._bounded(_guarded(callback, lambda: _in_thread(callback, ending)), callback)
 
