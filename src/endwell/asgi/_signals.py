@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
+_Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -28,22 +29,39 @@ def on_shutdown_signal(listener: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop = asyncio.get_running_loop()
-    chained = {number: previous for number in _SIGNALS if callable(previous := signal.getsignal(number))}
-    listening = True
-
-    def handle(number: int, frame: FrameType | None) -> Any:
-        if listening:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(listener)
-        return chained[signal.Signals(number)](number, frame)
-
-    for number in chained:
-        signal.signal(number, handle)
+    links = [
+        _Link(number, previous, listener)
+        for number in _SIGNALS
+        if callable(previous := signal.getsignal(number))
+    ]
+    for link in links:
+        signal.signal(link.number, link)
     try:
         yield
     finally:
-        listening = False
-        for number, previous in chained.items():
-            if signal.getsignal(number) is handle:
-                signal.signal(number, previous)
+        for link in links:
+            link.leave()
+
+
+class _Link:
+    """A handler on top of another one."""
+
+    def __init__(self, number: signal.Signals, below: _Handler, listener: Callable[[], None]) -> None:
+        self.number = number
+        self._below = below
+        self._listener: Callable[[], None] | None = listener
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, number: int, frame: FrameType | None) -> Any:
+        if self._listener is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._listener)
+        return self._below(number, frame)
+
+    def leave(self) -> None:
+        """Hear nothing more; put back what was below, unless somebody is on top."""
+        self._listener = None
+        top: Any = signal.getsignal(self.number)
+        while isinstance(top, _Link) and top._listener is None:  # noqa: SLF001
+            top = top._below  # noqa: SLF001
+        signal.signal(self.number, top)

@@ -41,7 +41,7 @@ def cancel_on_disconnect(handler: Callable[P, Awaitable[T]]) -> Callable[P, Awai
         work = handler(*call.args, **call.kwargs)
         if call.request is None:
             return await work
-        pump = Pump(call.request.receive, keep_all=True)
+        pump = Pump(call.request.receive, keep_all=call.has_request)
         share(call.request, pump)
         result = await Handler(work, what=_name(call.request)).run(pump)
         return Response(status_code=CLIENT_CLOSED_REQUEST) if result is None else result[0]

@@ -25,12 +25,14 @@ class Call:
 
     Attributes:
         request: The request; None if the endpoint was called without one, as in a test.
+        has_request: The user's function has the request too, and may read its body.
         response: What dependencies set headers and cookies on; None outside FastAPI.
         args: The arguments for the user's function.
         kwargs: Its keyword arguments.
     """
 
     request: Request | None
+    has_request: bool
     response: Response | None
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -53,9 +55,11 @@ def endpoint_for(
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
         given_request = request.take(kwargs)
         given_response = response.take(kwargs)
+        has_request = not request.added
         if given_request is None:  # Starlette gives it by position
             given_request = next((arg for arg in args if isinstance(arg, Request)), None)
-        return await answer(Call(given_request, given_response, args, kwargs))
+            has_request = given_request is not None
+        return await answer(Call(given_request, has_request, given_response, args, kwargs))
 
     functools.update_wrapper(endpoint, function)
     del endpoint.__wrapped__  # type: ignore[attr-defined]

@@ -113,12 +113,19 @@ class StreamResponse(Response):
             Exception: What the source raised; see `endwell.asgi.respond`.
         """
         plan = self._plan(scope)
-        pump = Pump(receive)
-        if self._request is not None:
-            share(self._request, pump)
-        await respond(plan, scope, pump, send)
+        await respond(plan, scope, self._pump(receive), send)
         if self.background is not None:
             await self.background()
+
+    def _pump(self, receive: Receive) -> Pump:
+        if self._request is None:
+            return Pump(receive)
+        # The one that has been reading for the handler goes on, if there is one: it may hold some of the
+        # body.
+        before = getattr(self._request.receive, "__self__", None)
+        pump = before if isinstance(before, Pump) else Pump(receive)
+        share(self._request, pump)
+        return pump
 
     def _plan(self, scope: Scope) -> Plan:
         registry = self._registry or scope.get("state", {}).get(STATE_KEY)
@@ -197,15 +204,8 @@ def route_of(scope: Scope) -> str:
     """The route's template: a closed set of labels, whatever paths clients ask for."""
     template = getattr(effective_route(scope), "path_format", None)
     if isinstance(template, str):
-        return _mounted_at(scope) + template
+        return template
     return getattr(scope.get("endpoint"), "__qualname__", "")
-
-
-def _mounted_at(scope: Scope) -> str:
-    """The template of the mounts above the route: their path, with its parameters' names in it again."""
-    names = {str(value): f"{{{name}}}" for name, value in scope.get("path_params", {}).items()}
-    prefix: str = scope.get("root_path", "").removeprefix(scope.get("app_root_path", ""))
-    return "/".join(names.get(segment, segment) for segment in prefix.rstrip("/").split("/"))
 
 
 def effective_route(scope: Scope) -> Any:

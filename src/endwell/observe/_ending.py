@@ -14,7 +14,8 @@ class Ending:
 
     Attributes:
         id: The stream's id.
-        route: The route's template such as `/chat/{room}`, or the name it was given; never the raw path.
+        route: The route's template such as `/chat/{room}`, without the path that it is mounted at; the
+            endpoint's name where there is no template; never the raw path.
         outcome: How it ended.
         cause: What ended it; the first thing that did.
         reason: What the caller of `stop` said, or None.
