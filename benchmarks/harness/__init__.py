@@ -1,0 +1,1 @@
+"""Starts servers, reads the kernel's accounts, pairs the rounds and reports."""

@@ -1,0 +1,110 @@
+"""A server in a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from benchmarks.harness import machine
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ROOT = Path(__file__).resolve().parents[2]
+START_LIMIT = 20.0  # seconds a server may take to listen
+SHOWN = 800  # characters of what a server wrote
+
+
+class BenchmarkError(Exception):
+    """A run that measured nothing: the server did not start, or answered wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a server process is told to be."""
+
+    workload: int
+    peer: str
+    mount: str
+    server: str
+
+
+class Server:
+    """A running server; a context manager. `port` is where it listens."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.port = _free_port()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
+        self._process = subprocess.Popen(self._command(), cwd=ROOT, stdout=self._log, stderr=self._log)
+
+    def __enter__(self) -> Self:
+        try:
+            self._await_listening()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        said = self.log()
+        if said:  # a peer that logs errors is not doing the work it is measured for
+            print(f"{self.setting} wrote:\n{said[:SHOWN]}", file=sys.stderr)
+        self._log.close()
+
+    def cpu(self) -> float:
+        """Processor time used so far, in seconds."""
+        return machine.cpu_seconds(self._process.pid)
+
+    def memory(self) -> float:
+        """Resident memory now, in KiB."""
+        return machine.resident_kib(self._process.pid)
+
+    def log(self) -> str:
+        """What the process wrote to its output so far."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def _command(self) -> list[str]:
+        setting = self.setting
+        return [
+            *(sys.executable, "-m", "benchmarks.serve"),
+            *("--workload", str(setting.workload)),
+            *("--peer", setting.peer),
+            *("--mount", setting.mount),
+            *("--server", setting.server),
+            *("--port", str(self.port)),
+            *("--core", str(machine.SERVER_CORE)),
+        ]
+
+    def _await_listening(self) -> None:
+        limit = time.monotonic() + START_LIMIT
+        while not _listening(self.port):
+            if self._process.poll() is not None or time.monotonic() > limit:
+                raise BenchmarkError(f"{self.setting} did not start:\n{self.log()}")
+            time.sleep(0.02)
+
+    def _stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,24 @@
+"""endwell's EventStream, with its defaults: endings, deadlines, heartbeat and the held status line all on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.peers._mounts import mounted
+from endwell import EventStream, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp
+
+    from benchmarks.event import Token
+
+
+def respond(source: AsyncIterator[Token], heartbeat: float | None) -> ASGIApp:
+    """Stream events; None leaves the heartbeat at its default of 15 s."""
+    policy = None if heartbeat is None else Policy(heartbeat=heartbeat)
+    return EventStream(source, policy=policy)
+
+
+application = mounted(respond)

@@ -1,0 +1,57 @@
+"""Work 1: a source that always has its next event ready, such as a replay or an export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.client import Crowd, check
+from benchmarks.event import Token, token
+from benchmarks.scene import Scene
+from benchmarks.workloads.base import Metric, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from benchmarks.harness.process import Server
+
+EVENTS = 60_000
+EVENTS_OF_HUNDRED = 100_000
+
+
+async def ready(count: int) -> AsyncIterator[Token]:
+    """Yield `count` events and never suspend."""
+    for index in range(count):
+        yield token(index)
+
+
+def cost(server: Server, events: int, streams: int) -> float:
+    """Server time per event in µs, for `events` shared out to `streams` streams opened at once."""
+    before = server.cpu()
+    with Crowd(server.port) as crowd:
+        for _ in range(streams):
+            crowd.open(f"/stream?{events // streams}")
+        crowd.finish()
+    return (server.cpu() - before) / events * 1e6
+
+
+def measure(server: Server, scale: float) -> Mapping[str, float]:
+    """One stream, then 100 at once."""
+    events = int(EVENTS * scale)
+    check(server.port, "/stream")
+    cost(server, events // 10, 1)  # warm
+    return {
+        "one": cost(server, events, 1),
+        "hundred": cost(server, int(EVENTS_OF_HUNDRED * scale), 100),
+    }
+
+
+WORKLOAD = Workload(
+    number=1,
+    title="always-ready source",
+    scene=Scene(streams={"/stream": ready}),
+    metrics={
+        "one": Metric("µs/event, 1 stream", {"bare": "≤ 0.22"}),
+        "hundred": Metric("µs/event, 100 streams", {"bare": "≤ 0.22"}),
+    },
+    measure=measure,
+)

@@ -1,0 +1,88 @@
+"""Work 7: how long another request waits while one stream has everything ready."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.client import Crowd, Stream, check
+from benchmarks.harness.process import Server
+from benchmarks.scene import Scene
+from benchmarks.workloads.always_ready import ready
+from benchmarks.workloads.base import Metric, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVENTS = 20_000
+PINGS = 500
+PONG = b'"pong"'
+
+
+class Pinger:
+    """One request after another on one connection, each timed."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self.waits: list[float] = []
+        self._asked = time.perf_counter()
+        self.stream: Stream = crowd.open("/ping")
+
+    def take(self) -> None:
+        """Read; when the answer is whole, note its time and ask again."""
+        if self.stream.take().endswith(PONG):
+            self.waits.append(time.perf_counter() - self._asked)
+            self._asked = time.perf_counter()
+            self.stream.ask("/ping")
+
+    def run(self, crowd: Crowd, count: int) -> None:
+        """Ask until `count` more answers are in."""
+        goal = len(self.waits) + count
+        while len(self.waits) < goal:
+            for _ in crowd.ready(1):
+                self.take()
+
+
+def during_stream(crowd: Crowd, pinger: Pinger) -> None:
+    """Ask before, while and just after a stream runs."""
+    stream = crowd.open(f"/stream?{EVENTS}")
+    while not stream.ended:
+        for each in crowd.ready(1):
+            if each is stream:
+                stream.take()
+            else:
+                pinger.take()
+    crowd.close(stream)
+    pinger.run(crowd, 3)
+
+
+def measure(server: Server, scale: float) -> Mapping[str, float]:
+    """The worst wait, and the stream's cost without that of the answers given meanwhile."""
+    check(server.port, "/stream")
+    with Crowd(server.port) as crowd:
+        pinger = Pinger(crowd)
+        pinger.run(crowd, 50)  # warm
+        start = server.cpu()
+        pinger.run(crowd, PINGS)
+        each = (server.cpu() - start) / PINGS
+        pinger.waits.clear()
+        start = server.cpu()
+        during_stream(crowd, pinger)
+        spent = server.cpu() - start - each * len(pinger.waits)
+    return {
+        "worst": max(pinger.waits) * 1e3,
+        "answers": float(len(pinger.waits)),
+        "event": spent / EVENTS * 1e6,
+    }
+
+
+WORKLOAD = Workload(
+    number=7,
+    title="another request beside ready events",
+    scene=Scene(streams={"/stream": ready}, pages={"/ping": lambda: PONG}),
+    metrics={
+        "worst": Metric("its worst wait, ms", {"bare": "≤ 10 ms"}),
+        "answers": Metric("answers given meanwhile"),
+        "event": Metric("µs/event, answers deducted", {"bare": "as in work 1"}),
+    },
+    measure=measure,
+)
