@@ -112,8 +112,8 @@ def _signal_pipe() -> None:
 def _census() -> Iterator[None]:
     """Threads and descriptors are as they were. The first fixture in, so the last one out.
 
-    What was there before (modules, reports) is hidden from the garbage collector. So it costs little to collect
-    after each test, and whatever complains of having been forgotten complains in its own test.
+    What was there before (modules, reports) is hidden from the garbage collector. So it costs little to
+    collect after each test, and whatever complains of having been forgotten complains in its own test.
     """
     before = Process()
     gc.freeze()

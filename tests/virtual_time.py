@@ -26,9 +26,6 @@ SLICE = 0.001  # seconds of real time to wait for the world outside, before look
 QUIET_SLICES = 2  # this many without a move: at rest
 PATIENCE = 5.0  # seconds of real time for a thread at rest to be woken by another, when no timer is left
 
-# Threads of the test runner itself (its workers, its timeout) have nothing to do with the loop.
-_TEST_RUNNERS_THREADS = frozenset(threading.enumerate())
-
 
 class VirtualDeadlock(RuntimeError):
     """Every task waits, no timer is armed, and nothing outside the loop can wake it."""
@@ -67,6 +64,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self._advance = advance
         self._describe_deadlock = describe_deadlock
+        # The test runner's own, and what another test has left behind: nothing to wait for.
+        self._strangers = frozenset(threading.enumerate())
 
     def select(self, timeout: float | None = None) -> Ready:
         ready = super().select(0)
@@ -88,29 +87,28 @@ class _JumpingSelector(selectors.DefaultSelector):
         """
         deadline = time.monotonic() + patience
         quiet = 0
-        seen = _cpu_times()
+        seen = self._cpu_times()
         # Beyond the loop's own pipe, each registered descriptor is a socket or a pipe of the test's.
         while seen or len(self.get_map()) > 1:
             ready = super().select(SLICE)
             if ready:
                 return ready
-            now = _cpu_times()
+            now = self._cpu_times()
             quiet = quiet + 1 if now == seen and not _any_runnable(now) else 0
             seen = now
             if quiet >= QUIET_SLICES and time.monotonic() >= deadline:
                 break
         return super().select(0)  # what a thread said with its last breath
 
-
-def _cpu_times() -> dict[int, float]:
-    """What each helper thread has used of the processor so far: one that works, moves."""
-    helpers = set(threading.enumerate()) - _TEST_RUNNERS_THREADS - {threading.current_thread()}
-    return {
-        # The thread cannot end meanwhile: it would need the interpreter lock, which is held here.
-        thread.native_id: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-        for thread in helpers
-        if thread.ident is not None and thread.native_id is not None
-    }
+    def _cpu_times(self) -> dict[int, float]:
+        """What each helper thread has used of the processor so far: one that works, moves."""
+        helpers = set(threading.enumerate()) - self._strangers - {threading.current_thread()}
+        return {
+            # The thread cannot end meanwhile: it would need the interpreter lock, which is held here.
+            thread.native_id: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            for thread in helpers
+            if thread.ident is not None and thread.native_id is not None
+        }
 
 
 def _any_runnable(native_ids: dict[int, float]) -> bool:

@@ -54,7 +54,7 @@ class Handler(Generic[T]):
             Exception: What the work raised, also when the client left at the same moment.
             CancelledError: The task was cancelled from outside; the work was too, and is over.
         """
-        watch = asyncio.create_task(pump.run(), name=f"endwell pump {self._what}")
+        watch = pump.start()
         pump.listen(self._client_gone)
         try:
             await self._finish()

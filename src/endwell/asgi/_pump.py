@@ -34,6 +34,7 @@ class Pump:
 
     Attributes:
         gone: The client has left.
+        running: It reads right now.
         origin: The `receive` it reads.
     """
 
@@ -49,6 +50,7 @@ class Pump:
         "_unread_bytes",
         "gone",
         "origin",
+        "running",
     )
 
     def __init__(self, receive: Receive, *, keep_all: bool = False) -> None:
@@ -63,6 +65,7 @@ class Pump:
         self._taken: asyncio.Event | None = None
         self._disconnect: Message = {"type": "http.disconnect"}
         self.gone = False
+        self.running = False
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` once when the client leaves; at once if it has left."""
@@ -79,8 +82,20 @@ class Pump:
         for listener in listeners:
             listener()
 
+    def start(self) -> asyncio.Task[None]:
+        """Read until the client is gone, in a task to cancel when the response is over."""
+        self.running = True
+        return asyncio.create_task(self.run(), name="endwell pump")
+
     async def run(self) -> None:
-        """Read until the client is gone. Run it in one task, and cancel that when the response is over."""
+        """Read until the client is gone."""
+        self.running = True
+        try:
+            await self._read()
+        finally:
+            self.running = False
+
+    async def _read(self) -> None:
         while not self.gone:
             try:
                 message = await self.origin()

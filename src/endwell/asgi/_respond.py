@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
 async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry) -> None:
     _warm_up()
     pump.listen(stream.client_gone)
-    watch = asyncio.create_task(pump.run(), name="endwell pump")
+    watch = pump.start()
     registry.add(stream)
     try:
         await stream.serve(connection)

@@ -43,11 +43,7 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
         except StopIteration as ready:
             chunk = ready.value
         else:
-            chunk = (
-                yield from _send_and_resume(writer, step, waiting)
-                if writer.frames
-                else _resume(step, waiting)
-            )
+            chunk = yield from _send_and_resume(writer, step, waiting)
             machine.last_chunk_at = stream.clock()
             turn_over = monotonic() + SLICE
         if stream.decided:
@@ -77,25 +73,27 @@ async def _awaiting(awaitable: Awaitable[Any]) -> Any:
 
 @types.coroutine
 def _send_and_resume(writer: Writer, step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
-    """The source begins to wait: the moment to send what is corked."""
-    held_up = writer.push()
-    cancelled = None if held_up is None else (yield from writer.carry(held_up))
-    if cancelled is not None:
-        waiting = step.throw(cancelled)
-    return (yield from _resume(step, waiting))
+    """The source begins to wait: the moment to send what is corked. Then wait with it."""
+    cancelled = None
+    if writer.frames and (held_up := writer.push()) is not None:
+        cancelled = yield from writer.carry(held_up)
+    return (yield from _resume(step, waiting, cancelled))
 
 
 @types.coroutine
-def _resume(step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
-    """Wait with a step that is waiting, to its end."""
+def _resume(step: _Steps, waiting: Any, cancelled: BaseException | None) -> Generator[Any, Any, Any]:
+    """Wait with a step that is waiting, to its end; if it was cancelled meanwhile, it is told at once."""
+    thrown = cancelled
     while True:
+        if thrown is not None:
+            try:
+                waiting = step.throw(thrown)
+            except StopIteration as ready:
+                return ready.value
         try:
             yield waiting
         except BaseException as error:  # noqa: BLE001 - whatever comes is for the source
-            try:
-                waiting = step.throw(error)
-            except StopIteration as ready:
-                return ready.value
+            thrown = error
         else:
             return (yield from step)
 
@@ -117,9 +115,12 @@ def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any
 def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     """Send what is corked, and let the event loop turn; longer, if the client is behind."""
     writer, machine = stream.writer, stream.machine
-    writer.flush()
     machine.paused = True
     try:
+        held_up = writer.push()
+        cancelled = None if held_up is None else (yield from writer.carry(held_up))
+        if cancelled is not None:
+            raise cancelled
         yield None
         if writer.size >= CORK:
             yield from writer.room()

@@ -174,7 +174,8 @@ class Stream:
     def client_gone(self) -> None:
         """The client has left: end the stream, and write nothing any more."""
         if self.writer.complete:
-            return  # some servers say so when the response is complete
+            self.flushed()  # some servers say so when the response is complete; and nothing is lost any more
+            return
         self.end(Cause.DISCONNECT)
         self.writer.abandon()
 
@@ -226,7 +227,7 @@ class Stream:
     def _close(self) -> None:
         """The outcome stands: cancel the source, tell the client."""
         self.decided = True
-        if not self.work.over.done():
+        if not (self.work.over.done() and self.writer.over):
             self._arm()
         self.work.cancel()
         match self.machine.farewell:

@@ -34,6 +34,7 @@ def _frames(task: asyncio.Task[Any], source: Any) -> Iterator[FrameType]:
     yield from _awaiting(task.get_coro())
     if isinstance(source, ThreadedIterator):
         yield from _calling(source.frame())
+        yield from _awaiting(source.iterator)
     else:
         yield from _awaiting(source)
 

@@ -37,6 +37,7 @@ class ThreadedIterator:
         self._errors: list[BaseException] = []
         self._waiter: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
+        self.iterator: Any = None
 
     def __aiter__(self) -> ThreadedIterator:
         return self
@@ -115,7 +116,7 @@ class ThreadedIterator:
     def _work(self) -> None:
         iterator: Any = None
         try:
-            iterator = iter(self._iterable)
+            iterator = self.iterator = iter(self._iterable)
             for chunk in iterator:
                 if not self._hand_over(chunk):
                     break

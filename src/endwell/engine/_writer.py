@@ -161,15 +161,19 @@ class Writer:
         except StopIteration:
             self._count(data, chunks, 0)
         except (OSError, RuntimeError):
-            self.over = True
-            stream.end(Cause.SEND_FAILED)
+            self._give_up(Cause.SEND_FAILED)
         except Exception as error:  # noqa: BLE001 - as in _send
-            self.over = True
-            stream.end(Cause.SEND_CRASHED, error=error)
+            self._give_up(Cause.SEND_CRASHED, error)
         else:
             return HeldUp(sending, waiting, data, chunks)
         stream.machine.last_write_at = stream.clock()
         return None
+
+    def _give_up(self, cause: Cause, error: Exception | None = None) -> None:
+        """Nothing can be sent any more; the request's task need not wait for it."""
+        self.over = True
+        self.flush()
+        self._stream.end(cause, error=error)
 
     @types.coroutine
     def carry(self, held_up: HeldUp) -> Generator[Any, Any, asyncio.CancelledError | None]:
@@ -293,15 +297,13 @@ class Writer:
         try:
             await sending
         except (OSError, RuntimeError):
-            self.over = True
-            stream.end(Cause.SEND_FAILED)
+            self._give_up(Cause.SEND_FAILED)
         except asyncio.CancelledError:
             self.over = True  # who knows how much of it went out: nothing may follow
             if not self._interrupted or task.cancelling() > cancelling + 1:
                 raise
         except Exception as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream, no more
-            self.over = True
-            stream.end(Cause.SEND_CRASHED, error=error)
+            self._give_up(Cause.SEND_CRASHED, error)
         finally:
             self._sending = None
             if self._interrupted:

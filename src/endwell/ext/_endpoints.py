@@ -72,6 +72,8 @@ def resolve(function: Callable[..., Any], annotation: Any) -> Any:
     if not isinstance(annotation, str):
         return annotation
     unwrapped = inspect.unwrap(function)
+    while isinstance(unwrapped, functools.partial):
+        unwrapped = unwrapped.func
     module = sys.modules.get(unwrapped.__module__)
     names = {**vars(module)} if module is not None else {}
     names.update(inspect.getclosurevars(unwrapped).nonlocals)

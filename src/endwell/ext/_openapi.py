@@ -141,7 +141,9 @@ class _Components:
         self._components = components
 
     def add(self, definitions: Schema, made: Schema) -> Schema:
-        names = {name: self._free_name(name, definition) for name, definition in definitions.items()}
+        names: dict[str, str] = {}
+        for _ in definitions:  # one that refers to another of a new name is another one itself
+            names = {name: self._free_name(name, _renamed(part, names)) for name, part in definitions.items()}
         for name, definition in definitions.items():
             self._components.setdefault(names[name], _renamed(definition, names))
         renamed: Schema = _renamed(made, names)

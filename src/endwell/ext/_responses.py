@@ -123,21 +123,23 @@ class StreamResponse(Response):
         # The one that has been reading for the handler goes on, if there is one: it may hold some of the
         # body.
         before = getattr(self._request.receive, "__self__", None)
-        pump = before if isinstance(before, Pump) else Pump(receive)
+        pump = before if isinstance(before, Pump) and not before.running else Pump(receive)
         share(self._request, pump)
         return pump
 
     def _plan(self, scope: Scope) -> Plan:
+        source = self._source.for_request()
+        owned, self._owns = self._owns, []  # with the first stream, if the response is served again
         registry = self._registry or scope.get("state", {}).get(STATE_KEY)
         policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
         return Plan(
-            source=self._source.for_request(),
+            source=source,
             format=self._format,
             status=self.status_code,
             headers=self.raw_headers,
             policy=policy,
             route=route_of(scope),
-            owns=self._owns,
+            owns=owned,
             callbacks=self._callbacks,
             registry=registry,
         )

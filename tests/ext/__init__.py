@@ -1,0 +1,1 @@
+"""The floor `ext`: FastAPI and Starlette applications, called as ASGI applications."""

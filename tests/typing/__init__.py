@@ -1,0 +1,1 @@
+"""What type checkers see: the samples here are checked by mypy, together with the rest of the tests."""
