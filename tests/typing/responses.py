@@ -62,7 +62,6 @@ def what_is_none() -> None:
     EventStream(letters)  # type: ignore[arg-type]
     EventStream(3)  # type: ignore[arg-type]
     EventStream()  # type: ignore[call-arg]
-    EventStream(letters(), 200)  # type: ignore[call-arg, arg-type]
     EventStream(letters(), polcy=None)  # type: ignore[call-arg]
     EventStream(letters(), media_type="text/csv")  # type: ignore[call-arg]
     EventStream(letters(), heartbeat=True)  # type: ignore[call-arg]
