@@ -324,3 +324,24 @@ async def test_frames_before_an_error_come_whole_and_in_order(response: Callable
     ending = await visit.ending()
     assert ending.chunks == 5000
     assert visit.body.count(b"4999") == 1
+
+
+# -- where the connection ends with the response -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pause", [0, 1])
+@pytest.mark.parametrize("peer", [{"http_version": "1.0"}, {"headers": [(b"connection", b"close")]}])
+async def test_an_error_is_told_whole_before_the_server_closes_the_connection(
+    peer: dict[str, Any], pause: float
+) -> None:
+    visit = Visit(raising("one", pause=pause), latency=0, hasty=True, **peer)
+    ending = await visit.ending()
+    assert visit.told()["ref"] == ending.reference
+    assert visit.frames[0] == b"data: one"
+    assert ending.outcome is Outcome.FAILED
+
+
+async def test_a_last_frame_that_cannot_be_sent_before_the_close_is_not_followed_by_an_end() -> None:
+    visit = Visit(raising("one"), http_version="1.0", sends={3: OSError})
+    assert (await visit.ending()).outcome is Outcome.FAILED
+    assert not visit.complete

@@ -14,15 +14,14 @@ import pytest
 from endwell import (
     ByteStream,
     Cause,
-    EventStream,
     Outcome,
     Policy,
     SourceCrashed,
     SourceError,
     current_stream,
 )
-from tests.engine.scene import FULL, QUIET, Diary, Visit, now, turns
-from tests.peer import FOREVER, Peer
+from tests.engine.scene import FULL, Diary, Visit, now, turns
+from tests.peer import FOREVER
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 PATIENCE = 5.0
@@ -315,75 +314,3 @@ async def test_a_sync_source_that_refuses_to_be_closed_holds_nobody_up() -> None
     assert ending.overdue or ending.cleanup_errors
     refusing = False
     generator.close()  # type: ignore[attr-defined]
-
-
-# -- how far ahead -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [1, 1000, 100_000])
-async def test_a_sync_source_works_ahead_within_bounds(size: int) -> None:
-    produced = 0
-
-    def source() -> Iterator[bytes]:
-        nonlocal produced
-        while True:
-            produced += 1
-            yield b"x" * size
-
-    visit = Visit(source(), ByteStream, sends={2: FOREVER})
-    await visit.got(b"x")
-    await asyncio.sleep(60)
-    assert produced * size <= 3 * 65_536 + 256 * 1024 + 3 * size
-    visit.leave()
-    await visit.ending()
-
-
-async def test_a_sync_source_that_never_waits_does_not_keep_others_from_running() -> None:
-    def source() -> Iterator[int]:
-        yield from range(50_000)
-
-    visits = [Visit(source()) for _ in range(3)]
-    for visit in visits:
-        assert (await visit.ending()).chunks == 50_000
-
-
-async def test_a_sync_source_that_was_never_stepped_is_closed_without_a_thread() -> None:
-    diary = Diary()
-
-    class Cursor:
-        def __iter__(self) -> Cursor:
-            return self
-
-        def __next__(self) -> bytes:
-            raise AssertionError
-
-        def close(self) -> None:
-            diary(threading.current_thread().name)
-
-    peer = Peer(EventStream(Cursor(), policy=QUIET), method="HEAD")
-    await peer.finished()
-    assert diary.words == [threading.current_thread().name]
-
-
-def test_a_loop_that_is_gone_does_not_hang_the_thread_of_a_source() -> None:
-    go_on = threading.Event()
-    ended = threading.Event()
-
-    def source() -> Iterator[bytes]:
-        yield b"x"
-        go_on.wait(PATIENCE)
-        try:
-            yield b"y"
-        finally:
-            ended.set()
-
-    async def main() -> None:
-        visit = Visit(source(), ByteStream, policy=Policy(heartbeat=None, cleanup=0.01))
-        await visit.got(b"x")
-        visit.leave()
-        await visit.ending()
-        await turns()
-
-    asyncio.run(main())
-    go_on.set()
-    assert ended.wait(PATIENCE)
