@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from endwell import Policy
+from endwell import Finish, Grace, Policy
 from endwell.errors import IllegalStep
 from endwell.lifecycle import OUTCOMES, TRANSITIONS, Act, Cause, Farewell, Machine, State, Step
 
@@ -25,11 +25,23 @@ PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "lifecycle.md"
 PICTURE = PAGE.with_suffix(".svg")
 
 CALM = Policy(heartbeat=None, hold=None, send=None)
-DEADLINES = ("hold", "heartbeat", "first_chunk", "between_chunks", "send", "total", "cleanup")
+DEADLINES: Mapping[str, Any] = {
+    "hold": 1.0,
+    "heartbeat": 1.0,
+    "first_chunk": 1.0,
+    "between_chunks": 1.0,
+    "send": 1.0,
+    "min_rate": (1, 1.0),
+    "total": 1.0,
+    "on_leave": Grace(1.0),
+    "cleanup": 1.0,
+}
+"""Each with what makes it pass in a second."""
 WAYS: Mapping[State, tuple[tuple[Step | Cause, ...], ...]] = {
     State.HELD: ((),),
     State.OPEN: ((Step.FIRST_CHUNK,), (Step.TICK,)),  # with a chunk; without one, when the hold is over
     State.FLUSHING: ((Step.SOURCE_ENDED,),),
+    State.UNATTENDED: ((Cause.DISCONNECT,),),
     State.CLOSING: ((Cause.SERVER_CANCELLED,),),
     State.ENDED: ((Cause.SERVER_CANCELLED, Step.CLEANUP_DONE),),
 }
@@ -57,7 +69,11 @@ def passed(deadline: str, state: State) -> Passed | None:
     """What follows when `deadline`, the only one there is, passes in `state`; None if it is not running."""
     for way in WAYS[state]:
         # The way takes no time, and the deadline one second. The cleanup's is always there, but far off.
-        changes: dict[str, Any] = {"hold": 0.0 if Step.TICK in way else None, deadline: 1.0}
+        changes: dict[str, Any] = {
+            "hold": 0.0 if Step.TICK in way else None,
+            "on_leave": Finish(1e6) if state is State.UNATTENDED else "cancel",
+            deadline: DEADLINES[deadline],
+        }
         machine = Machine(replace(CALM, **changes), 0.0)
         try:
             for step in way:
@@ -66,8 +82,10 @@ def passed(deadline: str, state: State) -> Passed | None:
             continue
         if machine.state is not state:
             continue
-        if deadline == "send" and state is not State.HELD:  # nothing is written while the status line is held
-            machine.blocked_since = 0.0
+        if state is not State.HELD:  # nothing is written while the status line is held
+            machine.blocked_since = 0.0 if deadline == "send" else None
+            machine.behind_since = 0.0 if deadline == "min_rate" else None
+            machine.saw(0, 0.0)
         act = machine.feed(Step.TICK, 1.0)
         if act is not Act.NOTHING:
             return Passed(act, machine.state, machine.cause)
@@ -104,7 +122,7 @@ def edges() -> dict[tuple[State, State], list[str]]:
 
 WIDTH, HEIGHT, PITCH = 132, 36, 92  # of a state's box, and from one to the next
 BULGE = 46  # how far an arc leaps to the side, for each state it passes over
-AXIS, TOP, LINE = 300, 8, 17
+AXIS, TOP, LINE = 350, 8, 17
 
 STYLE = (
     "svg.lifecycle{max-width:100%;height:auto}"
@@ -242,7 +260,7 @@ def _told(cause: Cause) -> Iterator[str]:
 
 def _can_come_first(cause: Cause) -> bool:
     """Whether a cause can come before anything was sent."""
-    if cause in (Cause.SEND_BLOCKED, Cause.SEND_FAILED, Cause.SEND_CRASHED):
+    if cause in (Cause.SEND_BLOCKED, Cause.SEND_SLOW, Cause.SEND_FAILED, Cause.SEND_CRASHED):
         return False
     return cause.value not in DEADLINES or passed(cause.value, State.HELD) is not None
 

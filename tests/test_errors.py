@@ -48,7 +48,8 @@ def test_an_error_hangs_where_it_is_drawn(name: str, parent: str, also: str | No
 def test_an_error_can_be_caught_as_endwells_and_says_when_it_comes(name: str) -> None:
     error = getattr(errors, name)
     assert issubclass(error, endwell.EndwellError)
-    assert str(error("what went wrong")) == "what went wrong"
+    made = error("what", "went wrong") if error is errors.ClientError else error("what: went wrong")
+    assert str(made) == "what: went wrong"
     assert error.__doc__.strip().endswith(".")
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endwell import ConfigurationError, EndwellError, Policy
+from endwell import ConfigurationError, EndwellError, Finish, Grace, Policy
 from endwell.settings import MAX_RETRY
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Policy)}
@@ -50,6 +50,9 @@ def test_a_configuration_error_is_endwells_and_a_value_error() -> None:
 @pytest.mark.parametrize("field", DURATIONS)
 @pytest.mark.parametrize("value", NO_DURATION, ids=repr)
 def test_what_is_no_duration_is_refused(field: str, value: object) -> None:
+    if field == "total" and isinstance(value, tuple):
+        assert message({field: value}).startswith("total must be seconds, or a pair")
+        return
     bound = "0 or more" if field in MAY_BE_ZERO else "more than 0"
     unset = "" if field in NEVER_NONE else ", or None"
     assert message({field: value}) == (
@@ -217,10 +220,14 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "first_chunk": None,
         "between_chunks": None,
         "send": 30.0,
+        "min_rate": None,
+        "max_buffer": 262_144,
         "total": None,
+        "on_leave": "cancel",
         "cleanup": 15.0,
         "drain": 20.0,
         "retry": (1000, 3000),
+        "soft_refusal": False,
         "allow_fast_heartbeat": False,
     }
 
@@ -264,3 +271,60 @@ def test_replacing_is_held_to_the_same_bounds() -> None:
         dataclasses.replace(policy, heartbeat=20)
     with pytest.raises(TypeError, match="did you mean 'heartbeat'"):
         dataclasses.replace(policy, heartbeet=20)  # type: ignore[call-arg]
+
+
+# -- what is more than a duration ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ((1.0,), "total must be seconds, or a pair (least, most) of them; got (1.0,)"),
+        ((2.0, 1.0), "total must be (least, most), got (2.0, 1.0)"),
+        ((0, 1.0), "each of total's pair must be a finite number of seconds, more than 0; got 0"),
+        (("1", 2), "each of total's pair must be a finite number of seconds, more than 0; got '1'"),
+    ],
+)
+def test_a_total_to_draw_from_is_a_pair_in_order(value: object, said: str) -> None:
+    assert message({"total": value}) == said
+
+
+def test_a_total_may_be_drawn() -> None:
+    assert Policy(total=(60, 90)).total == (60, 90)
+
+
+@pytest.mark.parametrize("value", [1000, (1,), (1, 2, 3), [1, 2], "1,2"])
+def test_what_is_no_rate_is_refused(value: object) -> None:
+    assert message({"min_rate": value}) == f"min_rate must be a pair (bytes, seconds), or None; got {value!r}"
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "5", None])
+def test_a_number_of_bytes_is_whole_and_above_zero(value: object) -> None:
+    bound = f"must be a whole number of bytes, at least 1; got {value!r}"
+    assert message({"max_buffer": value}) == f"max_buffer {bound}"
+    assert message({"min_rate": (value, 60)}) == f"min_rate's first {bound}"
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, "5", True, None])
+def test_the_seconds_of_a_rate_and_of_what_follows_a_client_are_seconds(value: Any) -> None:
+    bound = f"must be a finite number of seconds, more than 0; got {value!r}"
+    assert message({"min_rate": (1, value)}) == f"min_rate's second {bound}"
+    for kind in (Grace, Finish):
+        with pytest.raises(ConfigurationError, match=re.escape(f"{kind.__name__}'s seconds {bound}")):
+            kind(value)
+
+
+@pytest.mark.parametrize("value", ["detach", None, True, 5, Grace])
+def test_what_follows_a_client_that_leaves_is_one_of_four(value: object) -> None:
+    assert message({"on_leave": value}) == (
+        f'on_leave must be "cancel", "finish", Grace(seconds) or Finish(seconds), got {value!r}'
+    )
+
+
+def test_finish_in_a_word_is_finish_with_its_default() -> None:
+    assert Policy(on_leave="finish") == Policy(on_leave=Finish(600))
+    assert Policy(on_leave=Grace(5)).on_leave == Grace(5)
+
+
+def test_a_switch_is_true_or_false() -> None:
+    assert message({"soft_refusal": 1}) == "soft_refusal must be True or False, got 1"

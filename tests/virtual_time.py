@@ -104,8 +104,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         """What each helper thread has used of the processor so far: one that works, moves."""
         helpers = set(threading.enumerate()) - self._strangers - {threading.current_thread()}
         return {
-            # The thread cannot end meanwhile: it would need the interpreter lock, which is held here.
-            thread.native_id: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            thread.native_id: _cpu_time(thread.ident)
             for thread in helpers
             if thread.ident is not None and thread.native_id is not None
         }
@@ -120,3 +119,10 @@ def _state(native_id: int) -> str:
     with contextlib.suppress(OSError), open(f"/proc/self/task/{native_id}/stat", encoding="ascii") as stat:  # noqa: PTH123
         return stat.read().rpartition(")")[2].split()[0]
     return "?"
+
+
+def _cpu_time(ident: int) -> float:
+    try:
+        return time.clock_gettime(time.pthread_getcpuclockid(ident))
+    except OSError:
+        return -1.0  # it has ended meanwhile: a change too

@@ -5,6 +5,7 @@ from endwell.engine import CurrentStream, Snapshot, current_stream
 from endwell.errors import (
     ChunkError,
     ChunkTypeError,
+    ClientError,
     ConfigurationError,
     EndwellError,
     MissingExtra,
@@ -24,9 +25,9 @@ from endwell.ext import (
     cancel_on_disconnect,
 )
 from endwell.lifecycle import Cause, Outcome
-from endwell.observe import Ending
-from endwell.settings import Policy
-from endwell.wire import Event
+from endwell.observe import Ending, SourceEnd
+from endwell.settings import Finish, Grace, Policy
+from endwell.wire import Dialect, Event, Told
 
 __all__ = [
     "ByteStream",
@@ -34,12 +35,16 @@ __all__ = [
     "Cause",
     "ChunkError",
     "ChunkTypeError",
+    "ClientError",
     "ConfigurationError",
     "CurrentStream",
+    "Dialect",
     "Ending",
     "EndwellError",
     "Event",
     "EventStream",
+    "Finish",
+    "Grace",
     "MissingExtra",
     "NDJSONStream",
     "NoCurrentStream",
@@ -48,11 +53,13 @@ __all__ = [
     "Policy",
     "Snapshot",
     "SourceCrashed",
+    "SourceEnd",
     "SourceError",
     "SourceInUse",
     "StreamCut",
     "StreamResponse",
     "Streams",
+    "Told",
     "cancel_on_disconnect",
     "current_stream",
 ]

@@ -9,6 +9,7 @@
     │   └── SourceCrashed       a source raised what must not reach the server as it is
     ├── NotReleasable           a resource that nothing can release     (also a TypeError)
     ├── NoCurrentStream         current_stream() outside a source
+    ├── ClientError             raised by a source, to say something to the client on purpose
     ├── StreamCut               raised *to the server*, so that a failed body is visibly cut
     ├── IllegalStep             the lifecycle table has no such step: a bug in endwell (also a RuntimeError)
     └── MissingExtra            an optional dependency is not installed (also an ImportError)
@@ -22,6 +23,7 @@ from __future__ import annotations
 __all__ = [
     "ChunkError",
     "ChunkTypeError",
+    "ClientError",
     "ConfigurationError",
     "EndwellError",
     "IllegalStep",
@@ -72,6 +74,32 @@ class NotReleasable(EndwellError, TypeError):
 
 class NoCurrentStream(EndwellError, LookupError):
     """`current_stream()` was called outside a source, its cleanup, and what it spawned."""
+
+
+class ClientError(EndwellError):
+    """What a source says to its client on purpose, in the response's dialect; the stream has `failed`.
+
+    Of every other exception the client learns no more than `internal_error` and a reference.
+
+    Args:
+        code: A fixed, machine-readable word, such as "quota_exceeded".
+        message: What the client may read.
+        status: The HTTP status, 400 to 599, if none is out yet. Default 400.
+
+    Raises:
+        ConfigurationError: `status` is no such number.
+        TypeError: `code` or `message` is no str.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+        if not isinstance(code, str) or not isinstance(message, str):
+            raise TypeError(f"a ClientError's code and message must be str, got {code!r} and {message!r}")
+        if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004
+            raise ConfigurationError(f"a ClientError's status must be from 400 to 599, got {status!r}")
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
 
 
 class StreamCut(EndwellError):

@@ -10,14 +10,55 @@ import difflib
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from endwell.errors import ConfigurationError
 
-__all__ = ["MAX_RETRY", "Policy", "check_known"]
+__all__ = ["MAX_RETRY", "Finish", "Grace", "OnLeave", "Policy", "check_known"]
 
 MAX_RETRY = 2_147_483_647
 """Largest reconnection time in ms: browsers wait with setTimeout, which holds a signed 32-bit number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """When the client leaves, the source may go on for some seconds; then it is cancelled.
+
+    Args:
+        seconds: How long.
+
+    Raises:
+        ConfigurationError: It is no finite number above 0.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        _check_duration("Grace's seconds", self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """When the client leaves, the source runs to its end, as what it does is worth it to others.
+
+    Args:
+        seconds: The longest that this may take; then it is cancelled after all. Default 600.
+
+    Raises:
+        ConfigurationError: It is no finite number above 0.
+    """
+
+    seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        _check_duration("Finish's seconds", self.seconds)
+
+
+OnLeave: TypeAlias = Literal["cancel", "finish"] | Grace | Finish
+"""What becomes of the source when its client leaves. "finish" is `Finish()`."""
+
+MinRate: TypeAlias = tuple[int, float]
+"""So many bytes in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +76,18 @@ class Policy:
         first_chunk: Seconds until the first chunk; None (default) for no limit.
         between_chunks: Seconds from one chunk to the next; None (default) for no limit. Time in which the
             *client* holds the stream up does not count.
-        send: Seconds a single write may be blocked by a client that does not read; None for no limit.
-            Default 30.
-        total: Seconds for the whole stream; None (default) for no limit.
+        send: Seconds in which a client that is being written to must take something; None for no limit.
+            Default 30. One that is slow but takes something in every such time is kept: on Linux what it
+            acknowledges is counted. Where that cannot be known, a single write must be over in that time.
+        min_rate: Bytes that the client must take in each so many seconds while there is always something to
+            write to it: `(1024, 60)`. None (default) for no such limit. Linux only.
+        max_buffer: Bytes that may wait for a client that is behind, on top of what the server holds, before
+            the source is asked for no more. Default 262,144. One chunk may exceed it.
+        total: Seconds for the whole stream, or a pair from which each stream's is drawn, so that streams that
+            began together do not end together; None (default) for no limit.
+        on_leave: What becomes of the source when its client leaves: "cancel" (default); "finish" or
+            `Finish(seconds)`, and it runs to its end; `Grace(seconds)`, and it is cancelled after these. What
+            it gives meanwhile is discarded, and counted.
         cleanup: Seconds the source's own cleanup may take after the end; then it is reported and let go.
             Default 15.
         drain: Seconds a draining process gives its streams; 0 ends them at once. Default 20, below the 30 s
@@ -46,6 +96,8 @@ class Policy:
         retry: Range in ms from which a farewell draws the reconnection time it names, so that a fleet's
             clients
             do not come back at once; None names none. Default (1000, 3000).
+        soft_refusal: Refuse an EventSource that reconnects with 200, a `retry` and the end, instead of an
+            error status, which would stop it for good. Default False.
         allow_fast_heartbeat: Permit a heartbeat under 1 s.
 
     Raises:
@@ -59,10 +111,14 @@ class Policy:
     first_chunk: float | None = None
     between_chunks: float | None = None
     send: float | None = 30.0
-    total: float | None = None
+    min_rate: MinRate | None = None
+    max_buffer: int = 262_144
+    total: float | tuple[float, float] | None = None
+    on_leave: OnLeave = "cancel"
     cleanup: float = 15.0
     drain: float = 20.0
     retry: tuple[int, int] | None = (1000, 3000)
+    soft_refusal: bool = False
     allow_fast_heartbeat: bool = False
 
     def __new__(cls, **options: Any) -> Self:
@@ -72,16 +128,19 @@ class Policy:
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
-        for name in ("heartbeat", "first_chunk", "between_chunks", "send", "total"):
+        for name in ("heartbeat", "first_chunk", "between_chunks", "send"):
             _check_duration(name, getattr(self, name), optional=True)
+        _check_total(self.total)
+        _check_rate(self.min_rate)
+        _check_count("max_buffer", self.max_buffer, "bytes")
         _check_duration("hold", self.hold, optional=True, zero=True)
         _check_duration("cleanup", self.cleanup)
         _check_duration("drain", self.drain, zero=True)
         _check_retry(self.retry)
-        if not isinstance(self.allow_fast_heartbeat, bool):
-            raise ConfigurationError(
-                f"allow_fast_heartbeat must be True or False, got {self.allow_fast_heartbeat!r}"
-            )
+        for name in ("soft_refusal", "allow_fast_heartbeat"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        object.__setattr__(self, "on_leave", _on_leave(self.on_leave))
         self._check_pairs()
 
     def _check_pairs(self) -> None:
@@ -116,6 +175,42 @@ def _check_duration(name: str, value: Any, *, optional: bool = False, zero: bool
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= sys.float_info.max or (value == 0 and not zero):
         raise ConfigurationError(f"{name} must be a finite number of seconds, {bound}{unset}; got {value!r}")
+
+
+def _check_total(value: Any) -> None:
+    if not isinstance(value, tuple):
+        _check_duration("total", value, optional=True)
+        return
+    if len(value) != 2:  # noqa: PLR2004
+        raise ConfigurationError(f"total must be seconds, or a pair (least, most) of them; got {value!r}")
+    for part in value:
+        _check_duration("each of total's pair", part)
+    if value[0] > value[1]:
+        raise ConfigurationError(f"total must be (least, most), got {value!r}")
+
+
+def _check_rate(value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, tuple) or len(value) != 2:  # noqa: PLR2004
+        raise ConfigurationError(f"min_rate must be a pair (bytes, seconds), or None; got {value!r}")
+    _check_count("min_rate's first", value[0], "bytes")
+    _check_duration("min_rate's second", value[1])
+
+
+def _check_count(name: str, value: Any, unit: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number of {unit}, at least 1; got {value!r}")
+
+
+def _on_leave(value: Any) -> OnLeave:
+    if value == "finish":
+        return Finish()
+    if value == "cancel" or isinstance(value, Grace | Finish):
+        return value  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f'on_leave must be "cancel", "finish", Grace(seconds) or Finish(seconds), got {value!r}'
+    )
 
 
 def _check_retry(value: Any) -> None:

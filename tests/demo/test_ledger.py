@@ -9,7 +9,7 @@ import pytest
 
 from demo import ledger as module
 from demo.ledger import Ledger
-from endwell import Cause, Ending, Outcome
+from endwell import Cause, Ending, Outcome, SourceEnd
 
 
 def an_ending(stream: str, outcome: Outcome = Outcome.CLIENT_GONE, *, cleanup: float = 0.0) -> Ending:
@@ -25,6 +25,9 @@ def an_ending(stream: str, outcome: Outcome = Outcome.CLIENT_GONE, *, cleanup: f
         chunks=3,
         bytes=30,
         heartbeats=0,
+        discarded=0,
+        source=SourceEnd.CANCELLED,
+        on_leave="cancel",
         error=None,
         reference=None,
         cleanup=cleanup,

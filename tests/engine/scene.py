@@ -12,11 +12,11 @@ from endwell import Ending, EventStream, Policy
 from endwell.types import Source
 from tests.peer import Peer
 
-QUIET = Policy(heartbeat=None, hold=None, send=None)
+QUIET = Policy(heartbeat=None, hold=None, send=None, max_buffer=65_536)
 """No deadline but the cleanup's: whatever happens was asked for."""
 
 FULL = b"x" * 65_536
-"""A chunk as big as the cork: its source is not asked for another before the client has taken it."""
+"""A chunk as big as the buffer: its source is not asked for another before the client has taken it."""
 
 
 class Visit(Peer):

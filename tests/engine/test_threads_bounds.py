@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
 from endwell import ByteStream, EventStream, Policy
+from endwell.engine._pool import ThreadPool
 from endwell.engine._threads import ThreadedIterator
 from tests.engine.scene import QUIET, Diary, Visit, turns
 from tests.peer import FOREVER, Peer
@@ -62,6 +66,31 @@ async def test_a_sync_source_that_was_never_stepped_is_closed_without_a_thread()
     assert diary.words == [threading.current_thread().name]
 
 
+@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_nothing_of_a_source_is_left_to_the_garbage_collector(after: int) -> None:
+    def source() -> Iterator[bytes]:
+        yield b"x"
+        yield b"y"
+        raise LookupError
+
+    gc.disable()
+    try:
+        iterator = ThreadedIterator(source(), ThreadPool(1))
+        with contextlib.suppress(LookupError):
+            for _ in range(after):
+                await anext(iterator)
+        with contextlib.suppress(LookupError):
+            await iterator.aclose()
+        thread = iterator._job and iterator._job.thread
+        found = weakref.ref(iterator)
+        del iterator
+        if thread is not None:
+            await asyncio.to_thread(thread.join, PATIENCE)
+        assert found() is None
+    finally:
+        gc.enable()
+
+
 def test_a_loop_that_is_gone_does_not_hang_the_thread_of_a_source() -> None:
     go_on = threading.Event()
     ended = threading.Event()
@@ -97,7 +126,7 @@ def test_a_loop_that_is_closed_while_it_waits_does_not_hang_the_thread_either() 
             ended.set()
 
     async def main() -> asyncio.Future[bytes]:
-        stepping = asyncio.ensure_future(anext(ThreadedIterator(source())))
+        stepping = asyncio.ensure_future(anext(ThreadedIterator(source(), ThreadPool())))
         await turns()
         return stepping
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
-from endwell import Policy
+from endwell import Finish, Policy
 from endwell.lifecycle import Act, Cause, Machine, State, Step
 
 CALM = Policy(heartbeat=None, hold=None, send=None)
@@ -15,13 +16,14 @@ CAUSES = [cause for cause in Cause if cause is not Cause.SOURCE_ENDED]
 """The causes that are fed. A source's own end is a step; it becomes the cause when all is flushed."""
 
 ASKED = [Cause.STOP, Cause.DRAIN]
-STEPS = [step for step in Step if step not in (Step.END, Step.ASKED)]
+STEPS = [step for step in Step if step not in (Step.END, Step.LEFT, Step.ASKED)]
 """The steps that are fed. The others stand for causes."""
 
 _WAY: dict[State, tuple[Step | Cause, ...]] = {
     State.HELD: (),
     State.OPEN: (Step.FIRST_CHUNK,),
     State.FLUSHING: (Step.FIRST_CHUNK, Step.SOURCE_ENDED),
+    State.UNATTENDED: (Step.FIRST_CHUNK, Cause.DISCONNECT),
     State.CLOSING: (Step.FIRST_CHUNK, Cause.STOP),
     State.ENDED: (Step.FIRST_CHUNK, Cause.STOP, Step.CLEANUP_DONE),
 }
@@ -29,6 +31,8 @@ _WAY: dict[State, tuple[Step | Cause, ...]] = {
 
 def machine_in(state: State, policy: Policy = CALM, *, since: float = 0.0) -> Machine:
     """A machine that started, and came into `state`, at `since`."""
+    if state is State.UNATTENDED:
+        policy = replace(policy, on_leave=Finish(1e9))
     machine = Machine(policy, since)
     for step in _WAY[state]:
         machine.feed(step, since)
@@ -88,18 +92,23 @@ class Engine:
     def chunk(self) -> None:
         """The source gives a chunk, if it still runs and is asked for one."""
         machine = self.machine
-        if not machine.running or machine.paused:
+        if not self._source_runs():
             return
         if machine.first_chunk_at is None:
             self._feed(Step.FIRST_CHUNK)
         else:
             machine.last_chunk_at = self.now
-        self._write()
-        machine.paused = not self._reading
+        if machine.running:
+            self._write()
+            machine.paused = not self._reading
 
     def source_ends(self) -> None:
-        if self.machine.running and not self.machine.paused:
+        if self._source_runs():
             self._feed(Step.SOURCE_ENDED)
+
+    def _source_runs(self) -> bool:
+        machine = self.machine
+        return (machine.running or machine.state is State.UNATTENDED) and not machine.paused
 
     def client_stops_reading(self) -> None:
         self._reading = False
@@ -111,7 +120,7 @@ class Engine:
             return
         machine.blocked_since = None
         machine.last_write_at = self.now
-        if machine.paused:
+        if machine.paused and machine.running:
             machine.paused = False
             machine.last_chunk_at = self.now
         if machine.state is State.FLUSHING:
@@ -133,8 +142,11 @@ class Engine:
             self._write()
         elif act is Act.FINISH:
             self._finish()
-        elif act is Act.CANCEL:
+        elif act in (Act.CANCEL, Act.DETACH):
             self._timer = self.look()
+            if act is Act.DETACH and self.machine.paused:  # nobody holds the source up any more
+                self.machine.paused = False
+                self.machine.last_chunk_at = self.now
         return act
 
     def _write(self) -> None:

@@ -8,17 +8,17 @@ from typing import TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endwell import Policy
+from endwell import Finish, Grace, Policy
 from endwell.errors import IllegalStep
-from endwell.lifecycle import OUTCOMES, TRANSITIONS, Act, Cause, Machine, State, Step
+from endwell.lifecycle import OUTCOMES, TRANSITIONS, Act, Cause, Machine, Outcome, State, Step
 from tests.lifecycle.lives import CAUSES, STEPS, Engine, WatchfulEngine, everything
 
 TERMINAL = {Act.REPORT, Act.ABANDON}
-STAMPS = ("last_chunk_at", "last_write_at", "blocked_since", "paused")
+STAMPS = ("last_chunk_at", "last_write_at", "blocked_since", "behind_since", "paused")
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
+def policies(draw: st.DrawFn, *, rates: bool = False) -> Policy:
     """Whole seconds, so that deadlines meet each other and everything else."""
     limit = st.none() | st.integers(1, 8)
     heartbeat = draw(limit)
@@ -29,6 +29,8 @@ def policies(draw: st.DrawFn) -> Policy:
         first_chunk=draw(limit),
         send=draw(limit),
         total=draw(st.none() | st.integers(1, 30)),
+        on_leave=draw(st.sampled_from(["cancel", "cancel", Grace(3), Finish(20)])),
+        min_rate=draw(st.none() | st.tuples(st.integers(1, 9), st.integers(1, 9))) if rates else None,
         cleanup=draw(st.integers(1, 8)),
     )
 
@@ -38,7 +40,7 @@ def policies(draw: st.DrawFn) -> Policy:
 times = st.integers(0, 40).map(float) | st.floats(-1e9, 1e9)
 Event: TypeAlias = tuple[Step | Cause | str, float]
 events: st.SearchStrategy[Event] = st.tuples(
-    st.sampled_from([*STEPS, Step.TICK, Step.TICK, *CAUSES, *STAMPS, "unblocked"]), times
+    st.sampled_from([*STEPS, Step.TICK, Step.TICK, *CAUSES, *STAMPS, "unblocked", "caught up", "saw"]), times
 )
 
 
@@ -49,7 +51,7 @@ class Witness:
         self.policy = policy
         self.machine = Machine(policy, 0.0)
         self.first_cause: Cause | None = None
-        self.over = 0
+        self.over = self.taken = 0
 
     def see(self, what: Step | Cause | str, when: float) -> None:
         if isinstance(what, (Step, Cause)):
@@ -58,6 +60,11 @@ class Witness:
             self.machine.paused = not self.machine.paused
         elif what == "unblocked":
             self.machine.blocked_since = None
+        elif what == "caught up":
+            self.machine.behind_since = None
+        elif what == "saw":
+            self.taken += int(when) % 3
+            self.machine.saw(self.taken, when)
         else:
             setattr(self.machine, what, when)
 
@@ -84,7 +91,8 @@ class Witness:
         if self.first_cause is not None:
             assert machine.cause is self.first_cause
         elif machine.cause is not None:
-            assert act is Act.CANCEL
+            detached = self.policy.on_leave != "cancel" and OUTCOMES[machine.cause] is Outcome.CLIENT_GONE
+            assert act is Act.CANCEL or (detached and act is Act.DETACH)
             assert machine.cause in possible
             self.first_cause = machine.cause
         assert (act is Act.CANCEL) <= (machine.cause is not None)
@@ -101,8 +109,9 @@ class Witness:
             return
         silent = machine.first_chunk_at is None
         clocks: list[tuple[Cause, float | None, float | None]] = [
-            (Cause.TOTAL, machine.started_at, policy.total),
+            (Cause.TOTAL, machine.started_at, machine._total),
             (Cause.SEND_BLOCKED, machine.blocked_since, policy.send),
+            (Cause.SEND_SLOW, machine.behind_since, policy.min_rate and policy.min_rate[1]),
             (Cause.FIRST_CHUNK, machine.started_at if silent else None, policy.first_chunk),
             (
                 Cause.BETWEEN_CHUNKS,
@@ -115,11 +124,18 @@ class Witness:
                 yield cause
 
 
-@given(policies(), st.lists(events))
+@given(policies(rates=True), st.lists(events))
 def test_any_sequence_of_events_has_one_outcome_and_one_end(policy: Policy, life: list[Event]) -> None:
     witness = Witness(policy)
     # Whatever has happened, an end can be made: a cause, then the cleanup's end or its deadline.
-    for what, when in [*life, (Cause.DISCONNECT, 0.0), (Step.TICK, 0.0), (Step.CLEANUP_DONE, 0.0), *life]:
+    for what, when in [
+        *life,
+        (Cause.STOP, 0.0),
+        (Cause.SERVER_CANCELLED, 0.0),
+        (Step.TICK, 0.0),
+        (Step.CLEANUP_DONE, 0.0),
+        *life,
+    ]:
         witness.see(what, when)
     assert witness.over == 1
     assert witness.first_cause is not None
@@ -152,7 +168,7 @@ def live(engine: Engine, life: Life) -> Engine:
         else:
             getattr(engine, what)()
     engine.run_to(engine.now + 50)
-    engine.end(Cause.DISCONNECT)
+    engine.end(Cause.SERVER_CANCELLED)
     engine.run_to(engine.now + 50)
     return engine
 
@@ -173,3 +189,4 @@ def test_a_life_ends_with_one_act_and_nothing_follows_it(policy: Policy, life: L
     assert [act for act in acts if act in TERMINAL] == acts[-1:]
     causes = [cause for _, _, cause in engine.diary[acts.index(Act.CANCEL) :]]
     assert set(causes) == {engine.machine.cause}
+    assert acts.count(Act.DETACH) <= 1

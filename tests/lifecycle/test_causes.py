@@ -81,7 +81,7 @@ def test_a_completed_stream_ends_its_body() -> None:
 
 
 @pytest.mark.parametrize("state", UNDECIDED)
-@pytest.mark.parametrize("cause", [Cause.DISCONNECT, Cause.SEND_FAILED, Cause.SEND_BLOCKED])
+@pytest.mark.parametrize("cause", [Cause.DISCONNECT, Cause.SEND_FAILED, Cause.SEND_BLOCKED, Cause.SEND_SLOW])
 def test_who_is_gone_or_does_not_read_is_told_nothing(state: State, cause: Cause) -> None:
     machine = machine_in(state)
     machine.feed(cause, 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from endwell.errors import EndwellError, IllegalStep
@@ -45,11 +47,27 @@ def test_an_illegal_step_is_a_bug_of_the_engine_and_no_value_error() -> None:
 def test_a_cause_leads_where_the_table_says(state: State, cause: Cause) -> None:
     machine = machine_in(state)
     machine.feed(cause, 1.0)
-    assert machine.state is TRANSITIONS[state][Step.ASKED if cause in ASKED else Step.END]
+    assert machine.state is TRANSITIONS[state][kind_of(cause, goes_on=state is State.UNATTENDED)]
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.OPEN])
+@pytest.mark.parametrize("cause", CAUSES)
+def test_where_the_policy_lets_the_source_go_on_a_client_that_leaves_leads_there(
+    state: State, cause: Cause
+) -> None:
+    machine = machine_in(state, replace(CALM, on_leave="finish"))
+    machine.feed(cause, 1.0)
+    assert machine.state is TRANSITIONS[state][kind_of(cause, goes_on=True)]
+
+
+def kind_of(cause: Cause, *, goes_on: bool) -> Step:
+    if cause in ASKED:
+        return Step.ASKED
+    return Step.LEFT if goes_on and OUTCOMES[cause] is Outcome.CLIENT_GONE else Step.END
 
 
 @pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("step", [Step.END, Step.ASKED, Cause.SOURCE_ENDED])
+@pytest.mark.parametrize("step", [Step.END, Step.LEFT, Step.ASKED, Cause.SOURCE_ENDED])
 def test_an_end_without_a_cause_is_refused_and_so_is_an_outcome_without_a_flush(
     step: Step | Cause, state: State
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from endwell import Cause, Ending, Outcome
+from endwell import Cause, Ending, Outcome, SourceEnd
 
 
 def an_ending(**changes: Any) -> Ending:
@@ -21,6 +21,9 @@ def an_ending(**changes: Any) -> Ending:
         "chunks": 42,
         "bytes": 4200,
         "heartbeats": 0,
+        "discarded": 0,
+        "source": SourceEnd.CANCELLED,
+        "on_leave": "cancel",
         "error": None,
         "reference": None,
         "cleanup": 0.001,

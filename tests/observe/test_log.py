@@ -27,6 +27,8 @@ class Refused(Exception):
 
     def __init__(self, status_code: int) -> None:
         self.status_code = status_code
+        self.detail = "no"
+        self.headers = None
 
 
 # -- the line ------------------------------------------------------------------------------------------------

@@ -63,14 +63,3 @@ def test_a_huge_chunk_is_one_frame_of_its_size(format_: Format, size: int) -> No
 def test_a_huge_chunk_of_lines_is_encoded_in_one_pass() -> None:
     lines = 100_000
     assert SSE().encode("\r\n" * lines).count(b"data: ") == lines + 1
-
-
-@pytest.mark.parametrize("text", ["a\r\nevent: admin", "\ud800", "\0", "NaN", ""])
-def test_to_tell_of_a_failure_does_not_fail(format_: Format, text: str) -> None:
-    frame = format_.error_frame(text, text, text)
-    assert frame is None or frame.isascii() or frame.decode()
-
-
-@pytest.mark.parametrize("format_", [NDJSON(), Raw("text/csv")])
-def test_a_format_without_retry_ignores_it(format_: Format) -> None:
-    assert format_.error_frame("c", "m", "r", retry=1000) == format_.error_frame("c", "m", "r")

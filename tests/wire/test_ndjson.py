@@ -35,12 +35,6 @@ def test_ready_made_json_with_a_line_break_is_refused(raw: bytes) -> None:
         LINES.encode({"nested": msgspec.Raw(raw)})
 
 
-def test_the_error_is_a_line_like_any_other() -> None:
-    assert LINES.error_frame("failed", 'a "b"\n', "r1") == (
-        b'{"error":{"code":"failed","message":"a \\"b\\"\\n","ref":"r1"}}\n'
-    )
-
-
 @given(
     chunks=st.lists(tricky_text | st.lists(tricky_text) | st.dictionaries(tricky_text, tricky_text)),
     idle=st.booleans(),

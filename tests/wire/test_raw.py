@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from endwell.errors import ChunkError, ChunkTypeError, ConfigurationError
-from endwell.wire import Format, Raw
+from endwell.wire import Raw
 
 RAW = Raw("application/octet-stream")
 
@@ -44,11 +44,6 @@ def test_a_released_buffer_is_refused() -> None:
     view.release()
     with pytest.raises(ChunkError, match="released"):
         RAW.encode(view)
-
-
-def test_a_failure_cannot_be_said() -> None:
-    format_: Format = RAW
-    assert format_.error_frame("failed", "message", "ref", retry=1) is None
 
 
 @pytest.mark.parametrize("media_type", ["", "csv", "text/csv\r\nSet-Cookie: a=b", "text/csv\0", "text/čsv"])

@@ -252,38 +252,7 @@ def test_an_injection_through_a_comment_stays_a_comment(payload: str) -> None:
     assert (decoder.last_event_id, decoder.reconnection_time) == ("", None)
 
 
-@pytest.mark.parametrize("payload", INJECTIONS)
-def test_an_injection_through_an_error_stays_in_its_data(payload: str) -> None:
-    (message,) = decode(EVENTS.error_frame(payload, payload, payload))
-    assert (message.type, json.loads(message.data)) == (
-        "error",
-        dict.fromkeys(("code", "message", "ref"), payload),
-    )
-
-
-# -- the terminal frame and the heartbeat --------------------------------------------------------------------
-
-
-def test_the_error_is_one_event_named_error() -> None:
-    assert EVENTS.error_frame("failed", "stream failed", "r1") == (
-        b'event: error\ndata: {"code":"failed","message":"stream failed","ref":"r1"}\n\n'
-    )
-
-
-def test_the_retry_of_an_error_is_in_the_same_block() -> None:
-    decoder = Decoder()
-    (message,) = decoder.feed(EVENTS.error_frame("failed", "m", "r1", retry=1500))
-    assert (message.type, decoder.reconnection_time) == ("error", 1500)
-
-
-def test_a_wrong_retry_of_an_error_is_refused() -> None:
-    with pytest.raises(ChunkError, match=r"^retry"):
-        EVENTS.error_frame("failed", "m", "r1", retry=-1)
-
-
-def test_a_lone_surrogate_in_an_error_is_told_escaped() -> None:
-    (message,) = decode(EVENTS.error_frame("failed", "file \udcff", "r1"))
-    assert json.loads(message.data)["message"] == "file \\udcff"
+# -- the heartbeat ------------------------------------------------------------------------------------------
 
 
 def test_the_heartbeat_is_one_line_and_ends_no_block() -> None:

@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import anyio.to_thread
-import msgspec
 
 from endwell.asgi import _sockets
+from endwell.asgi._client import ClientSocket
+from endwell.asgi._pacing import Pacing
 from endwell.asgi._uvicorn import CloseDelimited, flow_of
 from endwell.types import Message, Receive, Scope, Send, is_http_1_0
 
@@ -33,11 +34,13 @@ class HTTPConnection:
         "_close_delimited",
         "_flow",
         "_headers",
+        "_pacing",
         "_prefix",
         "_receive",
         "_scope",
         "_send",
         "_status",
+        "client",
         "ends_connection",
         "hung_up",
     )
@@ -52,6 +55,8 @@ class HTTPConnection:
         self._prefix = "websocket." if scope["type"] == "websocket" else ""
         self._body = f"{self._prefix}http.response.body"
         self._flow = flow_of(receive)
+        self.client = ClientSocket(scope, receive)
+        self._pacing = Pacing(self.client) if self._is_daphne() or self.client.shared else None
         self.ends_connection = is_http_1_0(scope) or (b"connection", b"close") in scope.get("headers", ())
         self.hung_up = False
         """The body was cut below the server: nothing must be raised to it any more."""
@@ -75,9 +80,10 @@ class HTTPConnection:
         if self._close_delimited is not None and not more:
             self._close_delimited.last(data)
         await self._send({"type": self._body, "body": data, "more_body": more})
+        if self._pacing is not None and more:
+            await self._pacing.sent(len(data))
 
-    async def refuse(self, status: int, code: str, message: str, reference: str) -> None:
-        body = msgspec.json.encode({"error": {"code": code, "message": message, "ref": reference}})
+    async def refuse(self, status: int, body: bytes) -> None:
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -87,6 +93,16 @@ class HTTPConnection:
             headers.append((b"retry-after", b"1"))
         await self._send(self._start(status, headers))
         await self.write(body, more=False)
+
+    async def say_headers(self) -> None:
+        """Answer HEAD: what GET would begin with."""
+        await self.open()
+        await self.write(b"", more=False)
+
+    async def say_nothing(self) -> None:
+        """204: there is nothing to come back for. It is what stops an `EventSource`."""
+        await self._send(self._start(HTTPStatus.NO_CONTENT, [(b"cache-control", b"no-store")]))
+        await self.write(b"", more=False)
 
     async def cut(self) -> None:
         """Truncate the body, visibly, whatever stands between.
@@ -105,6 +121,14 @@ class HTTPConnection:
             return
         with contextlib.suppress(Exception):
             await self._send({"type": "http.response.pathsend", "path": ""})
+
+    def taken(self) -> int | None:
+        """See `endwell.engine.Connection`."""
+        return self.client.taken()
+
+    def abort(self) -> None:
+        """See `endwell.engine.Connection`."""
+        self.client.abort()
 
     def _is_daphne(self) -> bool:
         # The one server that leaves spec_version out.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 import anyio
 
+from endwell.asgi._attend import attend
 from endwell.asgi._connection import Headers, HTTPConnection
 from endwell.asgi._pump import Pump
-from endwell.engine import Registry, Release, SourceHandle, Stream, release_all
+from endwell.engine import Asker, Registry, Release, SourceHandle, Stream, release_all
 from endwell.errors import StreamCut
 from endwell.observe import Callback, logger
 from endwell.settings import Policy
 from endwell.types import Scope, Send
-from endwell.wire import Format
+from endwell.wire import Dialect, Format, marks_the_end
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class Plan:
         owns: What releases its resources, in the order they were given.
         callbacks: Told of the ending.
         registry: The application's streams; None for a stream on its own.
+        dialect: How the client is told of an end that is none; None for the format's own.
+        resumable: Number the events, and answer who has seen the end with 204.
     """
 
     source: SourceHandle
@@ -43,6 +46,8 @@ class Plan:
     owns: Sequence[Release]
     callbacks: Sequence[Callback]
     registry: Registry | None
+    dialect: Dialect | None = None
+    resumable: bool = False
 
 
 async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
@@ -56,11 +61,14 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
         CancelledError: The task was cancelled from outside; the cleanup is over.
     """
     connection = HTTPConnection(scope, pump.origin, send, status=plan.status, headers=plan.headers)
+    asker = Asker(scope.get("method", ""), scope.get("headers", ()))
     if scope.get("method") == "HEAD":
-        await _headers_only(plan, connection)
+        await _without_source(plan, connection.say_headers())
         return
-    stream = Stream(plan.source, format=plan.format, policy=plan.policy, route=plan.route, owns=plan.owns)
-    stream.callbacks.extend(plan.callbacks)
+    if plan.resumable and marks_the_end(asker.last_event_id or ""):
+        await _without_source(plan, connection.say_nothing())
+        return
+    stream = _stream(plan, asker)
     registry = plan.registry or Registry(plan.policy)
     try:
         await _serve(stream, connection, pump, registry)
@@ -72,15 +80,32 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     _raise_for(stream, connection)
 
 
+def _stream(plan: Plan, asker: Asker) -> Stream:
+    stream = Stream(
+        plan.source,
+        format=plan.format,
+        policy=plan.policy,
+        route=plan.route,
+        owns=plan.owns,
+        dialect=plan.dialect,
+        resumable=plan.resumable,
+        asker=asker,
+    )
+    stream.callbacks.extend(plan.callbacks)
+    return stream
+
+
 async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry) -> None:
     _warm_up()
     pump.listen(stream.client_gone)
     watch = pump.start()
+    attention = attend(connection.client, leave=pump.leave, vanished=getattr(registry, "vanished", 30.0))
     registry.add(stream)
     try:
         await stream.serve(connection)
     finally:
         watch.cancel()
+        attention.stop()
         registry.over(stream)
 
 
@@ -99,11 +124,12 @@ def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
         raise StreamCut(f"the body was cut: {stream.machine.outcome} (stream {stream.id})")
 
 
-async def _headers_only(plan: Plan, connection: HTTPConnection) -> None:
-    """Answer HEAD: what GET would begin with; the source never starts, and is released."""
+async def _without_source(plan: Plan, answer: Awaitable[None]) -> None:
+    """Give an answer that needs no source; it never starts, and is released."""
     try:
-        await connection.open()
-        await connection.write(b"", more=False)
+        await answer
     finally:
         for error in await release_all([plan.source.close, *reversed(plan.owns)]):
-            logger.warning("cleanup after a HEAD of %s raised", plan.route or "-", exc_info=error)
+            logger.warning(
+                "cleanup of a source of %s that was not needed raised", plan.route or "-", exc_info=error
+            )

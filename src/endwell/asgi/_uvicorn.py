@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any, Protocol
 
@@ -25,6 +26,24 @@ def flow_of(receive: Receive) -> Flow | None:
         return None
     flow: Flow | None = getattr(cycle, "flow", None)
     return flow if hasattr(flow, "write_paused") else None
+
+
+def transport_of(receive: Receive) -> asyncio.Transport | None:
+    """The transport of the connection that uvicorn's own `receive` belongs to; None for any other server."""
+    cycle = getattr(receive, "__self__", None)
+    if not type(cycle).__module__.startswith("uvicorn."):
+        return None
+    transport: asyncio.Transport | None = getattr(cycle, "transport", None)
+    # uvloop's is no subclass of asyncio's.
+    return transport if hasattr(transport, "abort") and hasattr(transport, "get_extra_info") else None
+
+
+def abort(receive: Receive, transport: asyncio.Transport) -> None:
+    """Drop the connection that uvicorn's own `receive` belongs to, with all that waits in it."""
+    transport.abort()
+    # As uvicorn's protocol does a moment later, when it is told of the lost connection. An application that
+    # returns before that would be reported as one that broke off.
+    receive.__self__.disconnected = True  # type: ignore[attr-defined]
 
 
 class CloseDelimited:

@@ -24,14 +24,20 @@ class Connection(Protocol):
     def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
         """A piece of the body as a send to step, for when `ready`: it should run through unsuspended."""
 
+    def taken(self) -> int | None:
+        """Bytes that the client has acknowledged so far, a rising count; None where that cannot be known."""
+
+    def abort(self) -> None:
+        """Free the client's socket now, whatever waits in it; nothing is called any more."""
+
     async def open(self) -> None:
         """Send the status line and the headers; called once, before any `write`."""
 
     async def write(self, data: bytes, *, more: bool) -> None:
         """Send a piece of the body; `more=False` ends it, after which nothing is called any more."""
 
-    async def refuse(self, status: int, code: str, message: str, reference: str) -> None:
-        """Send a whole HTTP error instead of the stream; nothing has been sent before or will be after."""
+    async def refuse(self, status: int, body: bytes) -> None:
+        """Send a whole HTTP error, with a JSON body: nothing was sent before it, or will be after."""
 
     async def cut(self) -> None:
         """End the body so that the client sees that it is not whole."""

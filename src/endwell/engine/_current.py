@@ -87,12 +87,17 @@ class CurrentStream:
         """Chunks and bytes that the server has taken so far."""
         return Sent(self._stream.writer.chunks, self._stream.writer.bytes)
 
+    @property
+    def last_event_id(self) -> str | None:
+        """What the client sent as `Last-Event-ID`: the last event it has seen. Anybody can send anything."""
+        return self._stream.voice.asker.last_event_id
+
     def owns(self, resource: R) -> R:
         """Release `resource` when the stream ends, after the source's own cleanup, in reverse order.
 
         Args:
             resource: A task (cancelled and awaited), anything with `aclose`, `close`, `__aexit__` or
-                `__exit__`, or a function to call.
+                `__exit__`, an async iterator, or a function to call.
 
         Returns:
             The resource.

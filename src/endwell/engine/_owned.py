@@ -15,7 +15,8 @@ def releaser(resource: Any) -> Release:
     """Return the call that releases `resource`.
 
     The first that fits: a task or future is cancelled and awaited; then `aclose()`, `close()`, `__aexit__`,
-    `__exit__`; at last a callable is called. What comes back is awaited if it can be.
+    `__exit__`; at last a callable is called. What comes back is awaited if it can be. An async iterator
+    without any of these needs nothing.
 
     Raises:
         NotReleasable: None of them fits.
@@ -32,6 +33,8 @@ def releaser(resource: Any) -> Release:
             return lambda: method(None, None, None)
     if callable(resource):
         return resource  # type: ignore[no-any-return]
+    if hasattr(resource, "__anext__"):
+        return lambda: None  # an iterator without a close holds nothing that could be released
     raise NotReleasable(
         f"cannot own a {type(resource).__qualname__}: it has no aclose, close, __aexit__ or __exit__, "
         "is no task and cannot be called; give a function that releases it"

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncIterator, Generator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from endwell.engine._writer import CORK, Writer
+from endwell.engine._steps import steppable
+from endwell.engine._writer import Writer
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
@@ -33,9 +34,9 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
     Returns when the stream's outcome stands. Raises what the source raises, StopAsyncIteration at its end.
     """
     writer, machine = stream.writer, stream.machine
-    encode, cork = stream.format.encode, writer.frames.append
+    encode, cork, corked = stream.voice.encode, writer.frames.append, writer.cork
     following = source.__anext__
-    step = _steppable(following())
+    step = steppable(following())
     turn_over = monotonic() + SLICE
     while True:
         try:
@@ -47,36 +48,31 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
             machine.last_chunk_at = stream.clock()
             turn_over = monotonic() + SLICE
         if stream.decided:
+            writer.discarded += 1
             return  # the chunk came after the end: nobody is promised it
         frame = encode(chunk)
-        cork(frame)
-        writer.size += len(frame)
+        if frame:
+            cork(frame)
+            writer.size += len(frame)
+        else:
+            writer.skip()
         if machine.first_chunk_at is None:
             stream.first_chunk()
-        if writer.size >= CORK or monotonic() >= turn_over:
+        if writer.size >= corked or monotonic() >= turn_over:
             step = yield from _take_turn(source, stream)
             if step is None:
                 return
             turn_over = monotonic() + SLICE
         else:
-            step = _steppable(following())
-
-
-def _steppable(awaitable: Any) -> Any:
-    """What has `send` and `throw`: a coroutine as it is, so that its frames can be seen from outside."""
-    return awaitable if hasattr(awaitable, "send") else _awaiting(awaitable)
-
-
-async def _awaiting(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+            step = steppable(following())
 
 
 @types.coroutine
 def _send_and_resume(writer: Writer, step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
     """The source begins to wait: the moment to send what is corked. Then wait with it."""
     cancelled = None
-    if writer.frames and (held_up := writer.push()) is not None:
-        cancelled = yield from writer.carry(held_up)
+    if writer.frames and (held_up := writer.direct.push()) is not None:
+        cancelled = yield from writer.direct.carry(held_up)
     return (yield from _resume(step, waiting, cancelled))
 
 
@@ -108,7 +104,7 @@ def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any
             return None
         # Not ours: a timeout or cancel scope of the source's own, held across its yield. It is for it.
         return _throw(source, cancel)
-    return None if stream.decided else _steppable(source.__anext__())
+    return None if stream.decided else steppable(source.__anext__())
 
 
 @types.coroutine
@@ -117,13 +113,12 @@ def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     writer, machine = stream.writer, stream.machine
     machine.paused = True
     try:
-        held_up = writer.push()
-        cancelled = None if held_up is None else (yield from writer.carry(held_up))
+        held_up = writer.direct.push()
+        cancelled = None if held_up is None else (yield from writer.direct.carry(held_up))
         if cancelled is not None:
             raise cancelled
         yield None
-        if writer.size >= CORK:
-            yield from writer.room()
+        yield from writer.room()
     finally:
         # The time that the client took is not the source's.
         machine.paused = False
@@ -134,4 +129,4 @@ def _throw(source: AsyncIterator[Any], error: BaseException) -> Any:
     athrow = getattr(source, "athrow", None)
     if athrow is None:
         raise error
-    return _steppable(athrow(error))
+    return steppable(athrow(error))

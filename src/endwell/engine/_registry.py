@@ -6,10 +6,18 @@ import asyncio
 from dataclasses import dataclass
 
 from endwell.engine._latch import Latch
+from endwell.engine._pool import ThreadPool
 from endwell.engine._stream import Stream
+from endwell.engine._unattended import Unattended
 from endwell.lifecycle import Cause, State
 from endwell.observe import Callback, Notifier, log_ending
 from endwell.settings import Policy
+from endwell.wire import Dialect
+
+VANISHED = 30.0
+"""Seconds: a phone between two cells is not given up, and a cut network does not cost much work."""
+UNATTENDED = 100
+"""Sources that may go on without a client: what nobody waits for is not to crowd out what somebody does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +46,30 @@ class Registry:
 
     Args:
         policy: Its `cleanup` is what a callback may take; its `drain` what a drain may.
+        dialect: How clients are told of an end that is none, unless a response says otherwise.
+        vanished: Seconds in which the kernel is to find a client that vanished without a word; None leaves
+            its own settings.
+        unattended: How many sources may go on without their clients at once.
+        threads: How many sync sources may run at once.
+
+    Attributes:
+        pool: Where the threads of sync sources come from.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        dialect: Dialect | None = None,
+        vanished: float | None = VANISHED,
+        unattended: int = UNATTENDED,
+        threads: int | None = None,
+    ) -> None:
         self.policy = policy
+        self.dialect = dialect
+        self.vanished = vanished
+        self.pool = None if threads is None else ThreadPool(threads)
+        self._unattended = Unattended(unattended)
         self.callbacks: list[Callback] = []
         self.draining = False
         self._live: dict[str, Stream] = {}
@@ -63,6 +91,7 @@ class Registry:
     def add(self, stream: Stream) -> None:
         """A stream is admitted; while the process drains, it ends at once."""
         self._live[stream.id] = stream
+        stream.join(self._unattended, self.pool)
         if self.draining:
             stream.end(Cause.DRAIN)
 

@@ -6,12 +6,14 @@ and some iterators have only one of the two.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any
 
 from endwell.engine._closing import aclose
+from endwell.engine._pool import ThreadPool, pool_of
 from endwell.engine._threads import ThreadedIterator
 from endwell.errors import SourceInUse
 from endwell.types import Source
@@ -51,15 +53,19 @@ class SourceHandle:
             return self
         return SourceHandle(self._source)
 
-    def open(self) -> AsyncIterator[Any]:
-        """Start iterating; call it in the task that will step and close the source."""
+    def open(self, pool: ThreadPool | None = None) -> AsyncIterator[Any]:
+        """Start iterating; call it in the task that will step and close the source.
+
+        Args:
+            pool: Where a sync source's thread comes from; the event loop's own by default.
+        """
         source = self._source
         if isinstance(source, AsyncIterable):
             self.iterator = aiter(source)
         elif isinstance(source, (list, tuple)):
             self.iterator = _Inline(iter(source))
         else:
-            self.iterator = ThreadedIterator(source)
+            self.iterator = ThreadedIterator(source, pool or pool_of(asyncio.get_running_loop()))
         return self.iterator
 
     async def close(self) -> None:

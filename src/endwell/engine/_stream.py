@@ -13,18 +13,22 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from endwell.engine._asker import Asker
 from endwell.engine._connection import Connection
-from endwell.engine._farewell import farewell_for
 from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, torn_down
+from endwell.engine._pool import ThreadPool
 from endwell.engine._source import SourceHandle
 from endwell.engine._tasks import wait_out
+from endwell.engine._unattended import Unattended
+from endwell.engine._voice import Voice
 from endwell.engine._work import Work
 from endwell.engine._writer import Writer
-from endwell.lifecycle import OUTCOMES, Act, Cause, Farewell, Machine, Outcome, Step
+from endwell.errors import ClientError
+from endwell.lifecycle import OUTCOMES, Act, Cause, Farewell, Machine, Outcome, State, Step
 from endwell.observe import Callback, Ending, logger
 from endwell.settings import Policy
-from endwell.wire import Format
+from endwell.wire import Dialect, Format, Told
 
 
 class Stream:
@@ -36,12 +40,16 @@ class Stream:
         policy: Its durations.
         route: The route's template, for the ending.
         owns: What releases its resources, even if the source never starts.
+        dialect: How the client is told of an end that is none; the format's own by default.
+        resumable: Number the events, and mark the end; for SSE only.
+        asker: What is known of who asked.
 
     Attributes:
         decided: The outcome stands, so no chunk counts any more: the machine's word, for the hot loop to see.
         gone: Set when the client has left.
         callbacks: Told of the ending.
         error: What the source or `send` raised, if that is the cause.
+        pool: Where a sync source's thread comes from; None for the event loop's own.
     """
 
     __slots__ = (
@@ -51,6 +59,7 @@ class Stream:
         "_reference",
         "_started",
         "_timer",
+        "_unattended",
         "callbacks",
         "clock",
         "decided",
@@ -60,7 +69,9 @@ class Stream:
         "id",
         "machine",
         "policy",
+        "pool",
         "route",
+        "voice",
         "work",
         "writer",
     )
@@ -73,6 +84,9 @@ class Stream:
         policy: Policy,
         route: str = "",
         owns: Iterable[Release] = (),
+        dialect: Dialect | None = None,
+        resumable: bool = False,
+        asker: Asker | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
@@ -80,7 +94,11 @@ class Stream:
         self.route = route
         self.format = format
         self.policy = policy
-        self.machine = Machine(policy, self.clock(), has_heartbeat=format.heartbeat is not None)
+        self.voice = Voice(self.id, format, policy, dialect=dialect, resumable=resumable, asker=asker)
+        self._unattended: Unattended | None = None
+        self.pool: ThreadPool | None = None
+        total = random.uniform(*policy.total) if isinstance(policy.total, tuple) else policy.total  # noqa: S311
+        self.machine = Machine(policy, self.clock(), total=total, has_heartbeat=format.heartbeat is not None)
         self.writer = Writer(self)
         self.work = Work(self, source, owns)
         self.decided = False
@@ -114,6 +132,7 @@ class Stream:
             await wait_out(asyncio.create_task(self._interrupted(error, connection)))
         hit = await wait_out(self.work.over) or hit
         self._disarm()
+        self._attended()
         self.machine.feed(Step.CLEANUP_DONE, self.clock())
         if hit is not None:
             raise hit
@@ -134,6 +153,7 @@ class Stream:
         machine, writer = self.machine, self.writer
         assert machine.cause is not None
         assert machine.outcome is not None
+        assert machine.decided_at is not None
         assert machine.closing_since is not None
         first = machine.first_chunk_at
         return Ending(
@@ -143,11 +163,14 @@ class Stream:
             cause=machine.cause,
             reason=self._reason,
             started=self._started,
-            duration=machine.closing_since - machine.started_at,
+            duration=machine.decided_at - machine.started_at,
             time_to_first_chunk=None if first is None else first - machine.started_at,
             chunks=writer.chunks,
             bytes=writer.bytes,
             heartbeats=writer.heartbeats,
+            discarded=writer.discarded + len(writer.frames),
+            source=self.work.source_end,
+            on_leave=machine.on_leave if machine.outcome is Outcome.CLIENT_GONE else None,
             error=self.error,
             reference=self._reference,
             cleanup=max(0.0, self.work.over_at - machine.closing_since),
@@ -177,11 +200,11 @@ class Stream:
             self.flushed()  # some servers say so when the response is complete; and nothing is lost any more
             return
         self.end(Cause.DISCONNECT)
-        self.writer.abandon()
+        self._hang_up()  # also if another cause was first: nobody hears its farewell
 
     def stop(self, reason: str | None = None) -> bool:
         """End the stream because somebody asks. False if it was ending already."""
-        if not self.machine.running:
+        if not self.stoppable:
             return False
         self._reason = reason
         self.end(Cause.STOP)
@@ -194,17 +217,54 @@ class Stream:
                 return self.stop(reason)
         except RuntimeError:
             pass  # a thread without a loop
-        was_running = self.machine.running
+        was_running = self.stoppable
         self._loop.call_soon_threadsafe(self.stop, reason)
         return was_running
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether the source still runs, for a client or without one."""
+        return self.machine.running or self.machine.state is State.UNATTENDED
 
     def end(self, cause: Cause, *, error: BaseException | None = None) -> None:
         """End the stream; only the first cause counts."""
         if not self.decided:
             self.error = error
         if OUTCOMES[cause] is Outcome.CLIENT_GONE:
+            self._leave_alone()
             self.gone.set()
         self._feed(cause)
+
+    # -- a source without its client ---------------------------------------------------------------------
+
+    def join(self, unattended: Unattended, pool: ThreadPool | None) -> None:
+        """Be one of an application's streams, before it starts.
+
+        Args:
+            unattended: Where a source counts that goes on when its client has left.
+            pool: Where a sync source's thread comes from.
+        """
+        self._unattended = unattended
+        self.pool = pool
+
+    def _leave_alone(self) -> None:
+        machine = self.machine
+        if machine.on_leave == "cancel" or not machine.running:
+            return
+        if self._unattended is not None and not self._unattended.admit():
+            logger.warning(
+                "%d sources go on without their clients already, so that of stream %s is cancelled",
+                self._unattended.most,
+                self.id,
+            )
+            self._unattended = None
+            machine.on_leave = "cancel"
+
+    def _attended(self) -> None:
+        """All is over: the source does not count there any more."""
+        machine = self.machine
+        if self._unattended is not None and machine.outcome is Outcome.CLIENT_GONE:
+            self._unattended.over()
 
     # -- what the machine says to it ---------------------------------------------------------------------
 
@@ -218,7 +278,10 @@ class Stream:
             case Act.COMMIT:
                 self.writer.commit()
             case Act.FINISH:
-                self.writer.finish(b"")
+                self.writer.finish(self.voice.finale())
+            case Act.DETACH:
+                self._hang_up()
+                self._arm()
             case Act.CANCEL:
                 self._close()
             case Act.ABANDON:
@@ -232,46 +295,53 @@ class Stream:
         self.work.cancel()
         match self.machine.farewell:
             case Farewell.NOTHING:
-                self.writer.abandon()
+                self._hang_up()
             case Farewell.STATUS:
                 self._refuse()
             case Farewell.FRAME:
                 self._say()
 
+    def _hang_up(self) -> None:
+        """Write nothing more. What the client does not take would hold its socket, and a shutdown."""
+        if self.writer.over:
+            return
+        is_stuck = self.writer.is_sending or self.machine.outcome is Outcome.SLOW_CLIENT
+        self.writer.abandon()
+        if is_stuck:
+            self.writer.connection.abort()
+
     def _refuse(self) -> None:
         """Nothing is out yet: answer with an HTTP error; to an exception, the framework's own handlers do."""
-        reference = self._refer()
-        if self.error is None:
-            self.writer.refuse(*farewell_for(self.machine.cause), reference)
-        else:
+        told = self._told()
+        soft = self.voice.soft_refusal(told)
+        if self.error is not None and not isinstance(self.error, ClientError):
             self.writer.abandon()
+        elif soft is not None:
+            self.writer.finish(soft)
+        else:
+            self.writer.refuse(told.status, self.voice.refusal(told))
 
     def _say(self) -> None:
         """Tell a client in mid-stream how it ended, or cut the body where the format cannot say it."""
         if self.writer.ending:
             return  # the regular end is with the server already
-        words = farewell_for(self.machine.cause)
-        frame = self.format.error_frame(words.code, words.message, self._refer(), retry=self._retry())
+        frame = self.voice.frame(self._told(), self.writer.tail())
         if frame is None:
             self.writer.cut()
         else:
             self.writer.finish(frame)
 
-    def _refer(self) -> str:
-        """Make the reference by which the client's words and the log's are matched."""
+    def _told(self) -> Told:
+        # By this reference the client's words and the log's are matched.
         self._reference = secrets.token_hex(6)
-        return self._reference
-
-    def _retry(self) -> int | None:
-        """When to come back, in ms; drawn, so that a fleet's clients do not come back at once."""
-        span = self.policy.retry
-        if span is None or self.machine.outcome is not Outcome.DRAINED:
-            return None
-        return random.randint(*span)  # noqa: S311 - spreads load, hides nothing
+        chunks = self.writer.chunks + len(self.writer.frames)
+        return self.voice.told(self.machine.cause, self.error, reference=self._reference, chunks=chunks)
 
     def _abandon(self) -> None:
         """The cleanup is overdue: report where it hangs, and go on without it."""
-        self.writer.abandon()
+        if not self.writer.over:
+            self.writer.abandon()
+            self.writer.connection.abort()  # it did not take its farewell in all this time
         if self.work.over.done():
             return  # it was the farewell that the client did not take
         logger.warning(
@@ -302,5 +372,15 @@ class Stream:
         self._timer = None
         # A timer may fire earlier than asked, by the clock's resolution: it stands for the time it was set
         # for.
-        self._act(self.machine.feed(Step.TICK, max(self.clock(), self._due)))
+        now = max(self.clock(), self._due)
+        self._look(now)
+        self._act(self.machine.feed(Step.TICK, now))
         self._arm()
+
+    def _look(self, now: float) -> None:
+        """See what a client that is behind has taken meanwhile."""
+        if self.machine.behind_since is None:
+            return
+        taken = self.writer.connection.taken()
+        if taken is not None:
+            self.machine.saw(taken, now)

@@ -19,11 +19,17 @@ from endwell.engine._stuck import where
 from endwell.engine._tasks import contained, crash
 from endwell.errors import NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
+from endwell.observe import SourceEnd
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
 
 T = TypeVar("T")
+
+_LATER = 0.005
+"""Seconds after which to see again whether somebody else's cancellation has had its way."""
+_PATIENCE = 1.0
+"""Seconds for that: the scope's own tasks may have a cleanup."""
 
 # Tasks whose cleanup is overdue. The event loop refers to tasks weakly; without this they could be collected
 # in the middle of what they still hold.
@@ -38,6 +44,7 @@ class Work:
         over_at: When that was.
         overdue: The cleanup was given up.
         errors: What the cleanup raised.
+        source_end: What became of the source.
     """
 
     __slots__ = (
@@ -53,6 +60,7 @@ class Work:
         "over",
         "over_at",
         "overdue",
+        "source_end",
     )
 
     def __init__(self, stream: Stream, source: SourceHandle, owns: Iterable[Release]) -> None:
@@ -68,6 +76,7 @@ class Work:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over_at = 0.0
         self.overdue = False
+        self.source_end = SourceEnd.NEVER_STARTED
 
     # -- asked from other tasks --------------------------------------------------------------------------
 
@@ -83,15 +92,31 @@ class Work:
             # The source ends itself, through stop(): let it reach its next await or yield first.
             asyncio.get_running_loop().call_soon(self.cancel)
             return
+        if self._task.cancelling() and self._is_worth_waiting():
+            asyncio.get_running_loop().call_later(_LATER, self.cancel)
+            return
         self._cancelled = True
-        if not self._task.cancelling():  # somebody else did it already, as asyncio.run does with all tasks
-            self._task.cancel()
+        self._task.cancel()
+
+    def _is_worth_waiting(self) -> bool:
+        """Whether a cancellation that is not ours should be let have its way first.
+
+        It may be a scope of the source's own that is just ending, and will take it back: a task group that
+        waits for its tasks would swallow ours (CPython 3.11 and 3.12). But 3.11's forgets to take it back if
+        a task failed, so the wait has an end. Or it is asyncio.run, which cancels the request's task as well
+        as this one: then ours would hit the cleanup, and is not needed.
+        """
+        machine = self._stream.machine
+        assert machine.closing_since is not None
+        patience = self._stream.clock() < machine.closing_since + _PATIENCE
+        return patience or machine.cause is Cause.SERVER_CANCELLED
 
     def let_go(self) -> str:
         """Give the cleanup up: cancel it a second time, wait for nothing; return where it hangs."""
         assert self._task is not None
         stuck_at = where(self._task, self._source.iterator)
         self.overdue = True
+        self.source_end = SourceEnd.OVERDUE
         self._task.cancel()
         _let_go.add(self._task)
         self._task.add_done_callback(_let_go.discard)
@@ -141,10 +166,11 @@ class Work:
         if self._stream.decided:
             return  # ended before it started: what it owns is released all the same
         self._pulling = True
+        self.source_end = SourceEnd.CANCELLED
         try:
-            await pull(self._source.open(), self._stream)
+            await pull(self._source.open(self._stream.pool), self._stream)
         except StopAsyncIteration:
-            pass
+            self.source_end = SourceEnd.FINISHED
         finally:
             self._pulling = False
 
@@ -152,6 +178,7 @@ class Work:
         if not self._stream.decided and self._is_cancelled_from_outside(error):
             self._stream.end(Cause.SERVER_CANCELLED)
         elif not self._stream.decided:
+            self.source_end = SourceEnd.RAISED
             self._stream.end(Cause.SOURCE_RAISED, error=self._explain(error))
         elif not isinstance(error, asyncio.CancelledError):
             self.errors.append(error)

@@ -4,37 +4,26 @@ The source's task appends; the request's task sends. So a blocked send never hol
 up, and a source that has many chunks ready costs one send for all of them. Each `write` is one wake-up of the
 request's task, no queue between.
 
-Where the server is known to take bytes without waiting (uvicorn, while the client keeps up), the source's
-task sends them itself, in the moment in which the source begins to wait: that saves the wake-up, a third of
-what an event costs. One send at a time all the same, and each runs whole in one task.
+Where the server is known to take bytes without waiting, the source's task sends them itself: see `_direct`.
+One send at a time all the same, and each runs whole in one task.
 """
 
 from __future__ import annotations
 
 import asyncio
-import types
-from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from endwell.engine._connection import Connection
+from endwell.engine._direct import DirectSend
+from endwell.engine._tasks import crash
 from endwell.lifecycle import Cause
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
 
 CORK = 64 * 1024
-"""Bytes that wait at most before the source is no longer asked: what uvicorn's own buffer takes before it
-blocks. A reader that does not read thus holds this much, as much again in the send under way, and one
-chunk."""
-
-
-class HeldUp(NamedTuple):
-    """A send that was suspended, and what it stands for."""
-
-    sending: Coroutine[Any, Any, None]
-    waiting: Any
-    data: bytes
-    chunks: int
+"""Bytes that go out together at most: what uvicorn's own buffer takes before it blocks."""
 
 
 class Writer:
@@ -46,6 +35,9 @@ class Writer:
         chunks: Chunks the server has taken.
         bytes: Bytes of body the server has taken.
         heartbeats: Heartbeats the server has taken.
+        discarded: Chunks that nobody will get.
+        direct: Sends from the source's task.
+        cork: Bytes that wait at most before the source has to make a turn.
         ending: The end of the body is with the server: nothing can be said any more.
         complete: The server has taken every byte of the body, and nothing but its end can follow.
         over: Nothing is sent any more: the body has ended, or cannot.
@@ -54,20 +46,25 @@ class Writer:
 
     __slots__ = (
         "_beats",
-        "_carrying",
         "_finish",
         "_idle",
+        "_in_flight",
         "_interrupted",
+        "_keeps_tail",
         "_must_open",
         "_opened",
         "_refusal",
         "_room",
         "_sending",
         "_stream",
+        "_tail",
         "bytes",
         "chunks",
         "complete",
         "connection",
+        "cork",
+        "direct",
+        "discarded",
         "ending",
         "frames",
         "heartbeats",
@@ -80,13 +77,17 @@ class Writer:
         self._stream = stream
         self.frames: list[bytes] = []
         self.size = 0
-        self.chunks = self.bytes = self.heartbeats = 0
+        self._in_flight = 0
+        self.cork = min(CORK, (stream.policy.max_buffer + 1) // 2)
+        self.chunks = self.bytes = self.heartbeats = self.discarded = 0
         self._beats = 0
-        self._carrying = False
+        self.direct = DirectSend(self, stream)
+        self._keeps_tail = stream.voice.keeps_tail
+        self._tail = b""
         self._opened = self._must_open = False
         self._finish: bytes | None = None
         self.was_cut = False
-        self._refusal: tuple[int, str, str, str] | None = None
+        self._refusal: tuple[int, bytes] | None = None
         self.ending = self.complete = self.over = False
         self._sending: asyncio.Task[object] | None = None
         self._interrupted = False
@@ -112,6 +113,12 @@ class Writer:
             self._beats += 1
         self.flush()
 
+    def skip(self) -> None:
+        """A chunk without bytes: there is nothing to send, but the status line, if it is the first."""
+        self.chunks += 1
+        self._must_open = True
+        self.flush()
+
     def finish(self, last: bytes) -> None:
         """After what waits, send `last` and the end of the body. Nothing is appended after this."""
         self._finish = last
@@ -123,9 +130,14 @@ class Writer:
         self.was_cut = True
         self.flush()
 
-    def refuse(self, status: int, code: str, message: str, reference: str) -> None:
-        """Send an HTTP error instead of everything."""
-        self._refusal = (status, code, message, reference)
+    @property
+    def is_sending(self) -> bool:
+        """A send waits for the client, or the server, now."""
+        return self._sending is not None or self.direct.is_held_up
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Send an HTTP error, with a JSON body, instead of everything."""
+        self._refusal = (status, body)
         self.flush()
 
     def abandon(self) -> None:
@@ -137,37 +149,27 @@ class Writer:
         if self._sending is not None:
             self._interrupted = True
             self._sending.cancel()
+        self.direct.abandon()
 
-    def push(self) -> HeldUp | None:
-        """Send what is there at once if that can be, else have the request's task do it.
+    @property
+    def is_idle(self) -> bool:
+        """The request's task has nothing to send, and a piece of the body is what comes next."""
+        return self._idle is not None and self._opened and not self._beats
 
-        Called in the source's task.
+    def discard(self) -> None:
+        """Nobody will get what waits."""
+        self.discarded += len(self.frames)
+        self.frames.clear()
+        self.size = 0
 
-        Returns:
-            The send, if it was suspended after all: a middleware waits for something of its own. It must be
-            carried to its end, in the same task; see `carry`.
-        """
-        if self._idle is None or not self._opened or self._beats or self.over or not self.connection.ready:
-            self.flush()
-            return None
-        chunks = len(self.frames)
-        data = self._take()
-        return self._advance(self.connection.begin(data), data, chunks)
-
-    def _advance(self, sending: Coroutine[Any, Any, None], data: bytes, chunks: int) -> HeldUp | None:
-        stream = self._stream
-        try:
-            waiting = sending.send(None)
-        except StopIteration:
-            self._count(data, chunks, 0)
-        except (OSError, RuntimeError):
+    def failed(self, error: BaseException) -> None:
+        """What `send` raised, or what was raised in it to end it."""
+        if self.over:
+            return
+        if isinstance(error, (OSError, RuntimeError)):
             self._give_up(Cause.SEND_FAILED)
-        except Exception as error:  # noqa: BLE001 - as in _send
-            self._give_up(Cause.SEND_CRASHED, error)
         else:
-            return HeldUp(sending, waiting, data, chunks)
-        stream.machine.last_write_at = stream.clock()
-        return None
+            self._give_up(Cause.SEND_CRASHED, error if isinstance(error, Exception) else crash(error, "send"))
 
     def _give_up(self, cause: Cause, error: Exception | None = None) -> None:
         """Nothing can be sent any more; the request's task need not wait for it."""
@@ -175,38 +177,10 @@ class Writer:
         self.flush()
         self._stream.end(cause, error=error)
 
-    @types.coroutine
-    def carry(self, held_up: HeldUp) -> Generator[Any, Any, asyncio.CancelledError | None]:
-        """Carry a suspended send to its end, in the source's task; the source waits meanwhile.
-
-        Returns:
-            A cancellation that came meanwhile, for the source: the send is not to be torn by it.
-        """
-        machine = self._stream.machine
-        machine.blocked_since = self._stream.clock()
-        self._carrying = True
-        cancelled: asyncio.CancelledError | None = None
-        current: HeldUp | None = held_up
-        try:
-            while current is not None:
-                try:
-                    yield from _until_done(current.waiting)
-                except asyncio.CancelledError as error:
-                    cancelled = error
-                    if self.over:
-                        current.sending.close()
-                        break
-                else:
-                    current = self._advance(current.sending, current.data, current.chunks)
-        finally:
-            self._carrying = False
-            machine.blocked_since = None
-            self.flush()
-        return cancelled
-
     async def room(self) -> None:
         """Wait until the client has taken enough for the source to go on."""
-        while self.size >= CORK and not self.over:
+        limit = self._stream.policy.max_buffer
+        while self.size + self._in_flight >= limit and not self.over:
             self._room = asyncio.get_running_loop().create_future()
             try:
                 await self._room
@@ -220,10 +194,12 @@ class Writer:
         self.connection = connection
         try:
             while not self.over:
-                if self._carrying or not await self._step(connection):
+                if self.direct.is_held_up or not await self._step(connection):
                     await self._wait()
         finally:
             self._make_room()
+            if self.over:
+                self.discard()
 
     async def _step(self, connection: Connection) -> bool:
         """Do the one thing that is next; False if there is none."""
@@ -248,71 +224,96 @@ class Writer:
 
     async def _write(self, connection: Connection) -> None:
         """Send what waits; together with the end of the body, if that is next."""
-        chunks, beats, finish = len(self.frames), self._beats, self._finish
-        data = self._take()
-        if finish is not None and not connection.ends_connection:
+        beats, finish = self._beats, self._finish
+        data, chunks = self.take()
+        if finish is not None and not self.frames and not connection.ends_connection:
             await self._end(connection, data + finish, chunks, beats)
-        elif await self._send(connection.write(data, more=True)):
-            self._count(data, chunks, beats)
+        else:
+            await self._send(connection.write(data, more=True), data, chunks, beats)
 
     async def _end(self, connection: Connection, data: bytes, chunks: int = 0, beats: int = 0) -> None:
         if connection.ends_connection and data:
             # The server will close the connection and report a disconnect before the last send is over. So
             # that this cannot be taken for a client that leaves, no content is in that send.
-            if not await self._send(connection.write(data, more=True)):
+            if not await self._send(connection.write(data, more=True), data, chunks, beats):
                 return
-            self._count(data, chunks, beats)
             data, chunks, beats = b"", 0, 0
         self.ending = True
         self.complete = not data
-        if await self._send(connection.write(data, more=False)):
-            self._count(data, chunks, beats)
+        if await self._send(connection.write(data, more=False), data, chunks, beats):
             self.complete = self.over = True
             self._stream.flushed()
 
-    def _count(self, data: bytes, chunks: int, beats: int) -> None:
+    def count(self, data: bytes, chunks: int, beats: int) -> None:
+        """The server has taken them."""
         self.bytes += len(data)
         self.chunks += chunks
         self.heartbeats += beats
 
-    def _take(self) -> bytes:
+    def take(self) -> tuple[bytes, int]:
+        """What goes out next, and how many chunks are in it."""
         frames = self.frames
+        chunks = len(frames) if self.size <= self.cork else self._corkful()
+        data = frames[0] if chunks == 1 else b"".join(frames[:chunks])
+        del frames[:chunks]
+        if self._keeps_tail:
+            self._tail = (self._tail + data)[-4:]
+        self.size -= len(data)
         if self._beats:
             # Never between the lines of a frame: frames are whole, and a heartbeat goes before them.
-            frames.insert(0, (self._stream.format.heartbeat or b"") * self._beats)
+            data = (self._stream.format.heartbeat or b"") * self._beats + data
             self._beats = 0
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
-        frames.clear()
-        self.size = 0
         self._make_room()
-        return data
+        return data, chunks
 
-    async def _send(self, sending: Coroutine[object, object, None]) -> bool:
+    def tail(self) -> bytes:
+        """The last four bytes of what was sent and what waits to be; see `at_boundary`."""
+        return b"".join([self._tail, *self.frames[-4:]])[-4:]
+
+    def _corkful(self) -> int:
+        size = 0
+        for number, frame in enumerate(self.frames, 1):
+            size += len(frame)
+            if size >= self.cork:
+                return number
+        return len(self.frames)
+
+    async def _send(
+        self, sending: Awaitable[object], data: bytes = b"", chunks: int = 0, beats: int = 0
+    ) -> bool:
         """Run one send to its end. False: nothing can be sent any more."""
         stream, machine = self._stream, self._stream.machine
         task = self._sending = asyncio.current_task()
         assert task is not None
         cancelling = task.cancelling()
         machine.blocked_since = stream.clock()
+        if machine.behind_since is None:
+            machine.behind_since = machine.blocked_since
+        self._in_flight = len(data)
         try:
             await sending
-        except (OSError, RuntimeError):
-            self._give_up(Cause.SEND_FAILED)
         except asyncio.CancelledError:
             self.over = True  # who knows how much of it went out: nothing may follow
+            self.discarded += chunks
             if not self._interrupted or task.cancelling() > cancelling + 1:
                 raise
         except Exception as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream, no more
-            self._give_up(Cause.SEND_CRASHED, error)
+            self.discarded += chunks
+            self.failed(error)
+        else:
+            self.count(data, chunks, beats)
         finally:
             self._sending = None
+            self._in_flight = 0
             if self._interrupted:
                 task.uncancel()
             machine.blocked_since = None
             machine.last_write_at = stream.clock()
+            self._make_room()
         return not self.over
 
     async def _wait(self) -> None:
+        self._stream.machine.behind_since = None
         self._idle = asyncio.get_running_loop().create_future()
         try:
             await self._idle
@@ -322,20 +323,3 @@ class Writer:
     def _make_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
-
-
-@types.coroutine
-def _until_done(waiting: Any) -> Generator[Any, Any, None]:
-    """Wait for what a suspended coroutine waits for, so that cancelling the task does not cancel that."""
-    if waiting is None:  # a bare turn of the loop
-        yield None
-        return
-    waiting._asyncio_future_blocking = False  # noqa: SLF001 - as asyncio.Task does with what it is handed
-    done: asyncio.Future[None] = waiting.get_loop().create_future()
-
-    def wake(_: object) -> None:
-        if not done.done():
-            done.set_result(None)
-
-    waiting.add_done_callback(wake)
-    yield from done

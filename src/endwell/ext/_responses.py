@@ -14,12 +14,13 @@ from starlette.types import Receive, Scope, Send
 
 from endwell.asgi import Plan, Pump, respond
 from endwell.engine import Registry, SourceHandle, releaser
-from endwell.errors import ConfigurationError
+from endwell.errors import ClientError, ConfigurationError
+from endwell.ext._dependencies import tell_dependencies
 from endwell.ext._endpoints import share
 from endwell.observe import Callback
 from endwell.settings import Policy, check_known
 from endwell.types import Source
-from endwell.wire import NDJSON, SSE, Format, Raw
+from endwell.wire import NDJSON, SSE, Dialect, Format, Raw, dialect_for
 
 STATE_KEY = "endwell"
 """Where `Streams.lifespan` leaves the application's registry in `scope["state"]`."""
@@ -50,6 +51,7 @@ class StreamOptions(TypedDict, total=False):
     on_end: Callback | None
     background: BackgroundTask | None
     request: Request | None
+    dialect: str | Dialect | None
 
 
 class StreamResponse(Response):
@@ -67,6 +69,10 @@ class StreamResponse(Response):
         background: Starlette's background task, run when the stream is over, unless it failed.
         request: The request that is answered, if the source asks it: `request.is_disconnected()` and reading
             its body share the stream's own reader then. Two readers lose messages on hypercorn and daphne.
+        dialect: How the client is told of an end that is none: "generic", "openai-chat", "openai-responses",
+            "anthropic", "ai-sdk", "ag-ui", "ndjson", or an object with the members of `Dialect`. By default
+            that of the application's `Streams` where it fits the format, or else the format's own; bytes have
+            none, and are cut.
 
     Raises:
         ConfigurationError: An option has a value that cannot be used; the message names it.
@@ -93,6 +99,9 @@ class StreamResponse(Response):
         else:
             self.init_headers({**_HEADERS, **_check_headers(headers)})
         self._format = format
+        self._resumable = False
+        dialect = options.get("dialect")
+        self._dialect = None if dialect is None else dialect_for(dialect, format)
         self._policy = check_policy(options.get("policy"))
         self._callbacks = _callbacks(options.get("on_end"))
         self._owns = [releaser(resource) for resource in options.get("owns", ())]
@@ -110,10 +119,15 @@ class StreamResponse(Response):
 
         Raises:
             SourceInUse: The response was served before, and its source is an iterator; nothing has been sent.
-            Exception: What the source raised; see `endwell.asgi.respond`.
+            Exception: What the source raised, but for a `ClientError`; see `endwell.asgi.respond`.
         """
         plan = self._plan(scope)
-        await respond(plan, scope, self._pump(receive), send)
+        try:
+            await respond(plan, scope, self._pump(receive), send)
+        except ClientError as error:
+            # The client has its answer. The server would take it for a crash; dependencies are to know.
+            await tell_dependencies(scope, error)
+            return
         if self.background is not None:
             await self.background()
 
@@ -142,20 +156,35 @@ class StreamResponse(Response):
             owns=owned,
             callbacks=self._callbacks,
             registry=registry,
+            dialect=self._dialect or _dialect_of(registry, self._format),
+            resumable=self._resumable,
         )
 
 
 class EventStream(StreamResponse):
     """Server-sent events.
 
-    A `str` is the event's data as it is, an `Event` has its fields, anything else is JSON. The arguments are
-    `StreamResponse`'s, without `format`.
+    A `str` is the event's data as it is, an `Event` has its fields, anything else is JSON.
+
+    Args:
+        resume_token: Keep a browser's `EventSource` from starting over what has come to its end. Events have
+            ids; the first names a reconnection time, drawn from the policy's `retry`; a completed stream
+            ends with an event named `end`; and a client that has seen the end of its stream (completed,
+            stopped or failed) is answered with 204 when it comes back. What it has seen of one that was
+            interrupted is `current_stream().last_event_id`. Default False.
+
+    The other arguments are `StreamResponse`'s, without `format`.
     """
 
     media_type = SSE.media_type
 
-    def __init__(self, source: Source, **options: Unpack[StreamOptions]) -> None:
+    def __init__(
+        self, source: Source, *, resume_token: bool = False, **options: Unpack[StreamOptions]
+    ) -> None:
+        if not isinstance(resume_token, bool):
+            raise ConfigurationError(f"resume_token must be True or False, got {resume_token!r}")
         super().__init__(source, format=SSE(), **options)
+        self._resumable = resume_token
 
 
 class NDJSONStream(StreamResponse):
@@ -213,6 +242,14 @@ def route_of(scope: Scope) -> str:
 def effective_route(scope: Scope) -> Any:
     """The route that answers; for an included router FastAPI keeps its own, with the prefix."""
     return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+
+
+def _dialect_of(registry: Registry | None, format: Format) -> Dialect | None:  # noqa: A002 - the field's word
+    """An application's dialect, where it fits. Bytes stay without: their source alone knows what they say."""
+    dialect = None if registry is None else registry.dialect
+    if dialect is None or isinstance(format, Raw) or dialect.media_type != format.media_type:
+        return None
+    return dialect
 
 
 def _check_status(status: Any) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from starlette.responses import Response
 
 from endwell.asgi import on_shutdown_signal
-from endwell.engine import Registry, Snapshot
+from endwell.engine import DEFAULT_SIZE, UNATTENDED, VANISHED, Registry, Snapshot, Watchdog
+from endwell.errors import ConfigurationError
 from endwell.ext._endpoints import Call, endpoint_for, resolve
 from endwell.ext._openapi import STREAM_MARK, StreamMark, document
 from endwell.ext._responses import (
@@ -26,6 +29,7 @@ from endwell.ext._responses import (
 from endwell.observe import Callback
 from endwell.settings import Policy, check_known
 from endwell.types import Source
+from endwell.wire import NDJSON, SSE, Dialect, dialect_for
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Callback)
@@ -43,12 +47,18 @@ class EndpointOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     policy: Policy | None
     on_end: Callback | None
+    dialect: str | Dialect | None
 
 
 class StreamsOptions(TypedDict, total=False):
     """The options of `Streams`."""
 
     policy: Policy | None
+    dialect: str | Dialect | None
+    vanished: float | None
+    unattended: int
+    threads: int
+    watchdog: float | None
 
 
 class Streams:
@@ -61,15 +71,34 @@ class Streams:
 
     Args:
         policy: Durations for every stream that has no policy of its own; `Policy()` by default.
+        dialect: How clients are told of an end that is none, wherever it fits the format; see
+            `StreamResponse`.
+        vanished: Seconds in which the kernel is to find a client that vanished without a word, idle or not:
+            keepalive and `TCP_USER_TIMEOUT` on the server's sockets, so for every connection of the process.
+            Default 30; None leaves the system's own settings (15 minutes, or never). Linux only.
+        unattended: How many sources may go on without their clients at once (`Policy.on_leave`). Default 100.
+        threads: How many sync sources may run at once, each in a thread of its own; others wait. Default 256.
+        watchdog: Report it, with the line, when the event loop was blocked for so many seconds. None is
+            never; by default 1 in debug mode (FastAPI's, Starlette's or asyncio's), else never.
 
     Raises:
-        ConfigurationError: `policy` is no `Policy`.
+        ConfigurationError: A value is out of its bounds; the message names it.
+        TypeError: An unknown option; the message names the nearest one.
     """
 
     def __init__(self, **options: Unpack[StreamsOptions]) -> None:
         for name in options:
             check_known(name, StreamsOptions.__annotations__, "Streams")
-        self._registry = Registry(check_policy(options.get("policy")) or Policy())
+        self._registry = Registry(
+            check_policy(options.get("policy")) or Policy(),
+            dialect=_check_dialect(options.get("dialect")),
+            vanished=_check_seconds("vanished", options.get("vanished", VANISHED)),
+            unattended=_check_number("unattended", options.get("unattended", UNATTENDED)),
+            threads=_check_number("threads", options.get("threads", DEFAULT_SIZE)),
+        )
+        self._watchdog: float | Literal["in debug mode"] | None = "in debug mode"
+        if "watchdog" in options:
+            self._watchdog = _check_seconds("watchdog", options["watchdog"])
 
     @property
     def policy(self) -> Policy:
@@ -81,7 +110,9 @@ class Streams:
     @overload
     def sse(self, function: Generating[P], /) -> Endpoint[P]: ...
     @overload
-    def sse(self, /, **options: Unpack[EndpointOptions]) -> Callable[[Generating[P]], Endpoint[P]]: ...
+    def sse(
+        self, /, *, resume_token: bool = ..., **options: Unpack[EndpointOptions]
+    ) -> Callable[[Generating[P]], Endpoint[P]]: ...
     def sse(self, function: Any = None, /, **options: Any) -> Any:
         """Make a generator endpoint a stream of server-sent events.
 
@@ -90,7 +121,8 @@ class Streams:
 
         Args:
             function: An async or sync generator function.
-            **options: `policy`, `status`, `headers` and `on_end`, as `EventStream` has them.
+            **options: `policy`, `status`, `headers`, `on_end`, `dialect` and `resume_token`, as `EventStream`
+                has them.
 
         Raises:
             TypeError: `function` is no generator function; raised when the module is imported.
@@ -195,11 +227,19 @@ class Streams:
         document(app)
         self._registry.open()
         with on_shutdown_signal(self._registry.drain):
-            try:
-                yield {STATE_KEY: self._registry}
-            finally:
-                self._registry.drain()
-                await self._registry.settle(self.policy.drain)
+            async with self._watching(app):
+                try:
+                    yield {STATE_KEY: self._registry}
+                finally:
+                    self._registry.drain()
+                    await self._registry.settle(self.policy.drain)
+
+    def _watching(self, app: Any) -> AbstractAsyncContextManager[object]:
+        threshold = self._watchdog
+        if threshold == "in debug mode":
+            is_debug = getattr(app, "debug", False) or asyncio.get_running_loop().get_debug()
+            threshold = 1.0 if is_debug else None
+        return nullcontext() if threshold is None else Watchdog(threshold)
 
     def compose(self, lifespan: Lifespan) -> ComposedLifespan:
         """Return a lifespan with `lifespan` around this one: its shutdown comes after the streams' end."""
@@ -216,11 +256,42 @@ class Streams:
         document(app)
 
 
+_OWN: Mapping[type[StreamResponse], frozenset[str]] = {
+    EventStream: frozenset({"resume_token"}),
+    NDJSONStream: frozenset({"heartbeat"}),
+    ByteStream: frozenset({"media_type"}),
+}
+
+
+def _check_dialect(dialect: Any) -> Dialect | None:
+    """Fail when the application is made for a dialect that no format can carry."""
+    if dialect is None:
+        return None
+    try:
+        return dialect_for(dialect, SSE())
+    except ConfigurationError:
+        return dialect_for(dialect, NDJSON())
+
+
+def _check_seconds(name: str, value: Any) -> float | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value < math.inf):
+        raise ConfigurationError(
+            f"{name} must be a finite number of seconds, more than 0, or None; got {value!r}"
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def _check_number(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number, at least 1; got {value!r}")
+    return value
+
+
 def _check_options(response: type[StreamResponse], options: dict[str, Any]) -> None:
     """Fail at import for what would fail at the first request: by making a response with these options."""
-    own = {"heartbeat"} if response is NDJSONStream else {"media_type"} if response is ByteStream else set()
     for name in options:
-        check_known(name, own | EndpointOptions.__annotations__.keys(), "a streaming endpoint")
+        check_known(name, _OWN[response] | EndpointOptions.__annotations__.keys(), "a streaming endpoint")
     make: Callable[..., StreamResponse] = response
     make((), **options)
 

@@ -1,7 +1,8 @@
 """What may happen to a stream, and when. Pure: no asyncio, no clock, no socket."""
 
-from endwell.lifecycle._machine import TRANSITIONS, Act, Farewell, Machine, State, Step
+from endwell.lifecycle._machine import Machine
 from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
+from endwell.lifecycle._table import TRANSITIONS, Act, Farewell, State, Step
 
 __all__ = [
     "OUTCOMES",

@@ -8,131 +8,46 @@ Rules
    because of it; whatever comes later changes nothing.
 3. One cause is provisional: a source that ended well is not `completed` before its last byte is taken. Until
    then (`FLUSHING`) the client can still leave.
-4. Time belongs here. The machine never reads a clock: whoever owns one asks `look_again()`, waits, and feeds
+4. A client that leaves decides the outcome, but under the policy's `on_leave` the source may go on without it
+   (`UNATTENDED`), for a time. What ends the source then is no cause: the cause is that the client left.
+5. Time belongs here. The machine never reads a clock: whoever owns one asks `look_again()`, waits, and feeds
    `Step.TICK`. A tick that is early changes nothing; one that is late acts on what is due by then. Two moves
    are made by time alone: held to open, when the status line was held long enough, and closing to ended, when
    the cleanup is overdue.
-5. What happens a thousand times a second is not fed. The engine writes the stamps (`last_chunk_at`,
+6. What happens a thousand times a second is not fed. The engine writes the stamps (`last_chunk_at`,
    `last_write_at`, `blocked_since`, …) and the machine reads them when it is next asked. A stamp can start a
-   deadline, but none shorter than the shortest the policy has: looking again by then finds each in time. An
-   end starts the cleanup's deadline, so the engine looks again after `Act.CANCEL`.
-6. There are two last words: `REPORT`, and `ABANDON` for a cleanup that is overdue. Nothing follows either.
+   deadline, but none shorter than the shortest the policy has: looking again by then finds each in time. The
+   deadlines of a source that goes on alone, and of a cleanup, start with an act: the engine looks again after
+   it.
+7. There are two last words: `REPORT`, and `ABANDON` for a cleanup that is overdue. Nothing follows either.
 
 The machine decides; the engine acts. The answer to `feed` is the one `Act` to do now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from types import MappingProxyType
+import math
+from collections.abc import Iterator
 
 from endwell.errors import IllegalStep
 from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
-from endwell.settings import Policy
+from endwell.lifecycle._table import TRANSITIONS, Act, Farewell, State, Step
+from endwell.settings import Finish, Grace, OnLeave, Policy
 
-
-class State(StrEnum):
-    """Where a stream is in its life."""
-
-    HELD = "held"
-    """Running; the status line is held back until the first chunk."""
-    OPEN = "open"
-    """Running; the status line is out."""
-    FLUSHING = "flushing"
-    """The source ended by itself; its last bytes are on their way."""
-    CLOSING = "closing"
-    """The outcome is decided; the source is being cleaned up and the client told."""
-    ENDED = "ended"
-
-
-class Step(StrEnum):
-    """What the engine reports. `ASKED` and `END` are fed as the `Cause` they stand for."""
-
-    FIRST_CHUNK = "first chunk"
-    SOURCE_ENDED = "source ended"
-    FLUSHED = "flushed"
-    ASKED = "stop or drain"
-    END = "any other cause"
-    TICK = "tick"
-    CLEANUP_DONE = "cleanup done"
-
-
-class Act(StrEnum):
-    """What the engine has to do now."""
-
-    NOTHING = "nothing"
-    COMMIT = "commit"
-    """Send the status line, although there is no chunk yet."""
-    HEARTBEAT = "heartbeat"
-    FINISH = "finish"
-    """Write what is left, then the end of the body."""
-    CANCEL = "cancel"
-    """The outcome stands: end the source, say the farewell."""
-    ABANDON = "abandon"
-    """The cleanup is overdue: report it and go on without."""
-    REPORT = "report"
-    """All is over: publish the ending."""
-
-
-class Farewell(StrEnum):
-    """What a client can still be told."""
-
-    NOTHING = "nothing"
-    """Nobody is there to be told."""
-    FINISH = "finish"
-    """The regular end of the body."""
-    STATUS = "status"
-    """A real HTTP error: the status line is not out yet."""
-    FRAME = "frame"
-    """A terminal frame, or a cut body where the format has none."""
-
-
-_UNSPEAKABLE = (None, Cause.DISCONNECT, Cause.SEND_FAILED, Cause.SEND_CRASHED, Cause.SEND_BLOCKED)
+_UNSPEAKABLE = (
+    None,
+    Cause.DISCONNECT,
+    Cause.SEND_FAILED,
+    Cause.SEND_CRASHED,
+    Cause.SEND_BLOCKED,
+    Cause.SEND_SLOW,
+)
 """Causes after which nobody is there to be told, or no way to tell them."""
 
 _ASKED = (Cause.STOP, Cause.DRAIN)
 
-_RUNNING: Mapping[Step, State] = {
-    Step.SOURCE_ENDED: State.FLUSHING,
-    Step.ASKED: State.CLOSING,
-    Step.END: State.CLOSING,
-}
-
-TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
-    {
-        State.HELD: {**_RUNNING, Step.FIRST_CHUNK: State.OPEN, Step.TICK: State.HELD},
-        State.OPEN: {**_RUNNING, Step.FIRST_CHUNK: State.OPEN, Step.TICK: State.OPEN},
-        State.FLUSHING: {
-            Step.FLUSHED: State.CLOSING,
-            Step.ASKED: State.FLUSHING,  # it is ending well already: let it
-            Step.END: State.CLOSING,
-            Step.TICK: State.FLUSHING,
-        },
-        State.CLOSING: {
-            Step.CLEANUP_DONE: State.ENDED,
-            Step.SOURCE_ENDED: State.CLOSING,
-            Step.ASKED: State.CLOSING,
-            Step.END: State.CLOSING,
-            Step.TICK: State.CLOSING,
-        },
-        State.ENDED: dict.fromkeys(
-            (Step.SOURCE_ENDED, Step.ASKED, Step.END, Step.TICK, Step.CLEANUP_DONE), State.ENDED
-        ),
-    }
-)
-"""State -> step -> next state. The diagram in the docs is drawn from this. Deadlines that pass are fed as
-TICK, and lead where the cause they stand for leads."""
-
-
-def _kind(step: Step | Cause) -> Step:
-    if isinstance(step, Cause):
-        if step is not Cause.SOURCE_ENDED:
-            return Step.ASKED if step in _ASKED else Step.END
-    elif step not in (Step.ASKED, Step.END):
-        return step
-    # An outcome needs its cause, and a source that ended is not complete before it is flushed.
-    raise IllegalStep(f"{step.value!r} is not for the engine to feed")
+LOOKS = 2
+"""How often, at least, a client is looked at in the time in which it must take something."""
 
 
 class Machine:
@@ -141,31 +56,42 @@ class Machine:
     Args:
         policy: The stream's durations.
         now: The time it starts, in seconds of whatever clock `feed` is given.
+        total: What was drawn from the policy's `total`, if that is a range.
         has_heartbeat: Whether the stream's format has one; without, none falls due.
     """
 
     __slots__ = (
         "_heartbeat",
+        "_looked_at",
         "_policy",
         "_shortest",
+        "_span",
+        "_taken",
+        "_total",
+        "behind_since",
         "blocked_since",
         "cause",
         "closing_since",
         "committed",
+        "decided_at",
         "first_chunk_at",
         "last_chunk_at",
         "last_write_at",
+        "on_leave",
         "outcome",
         "paused",
+        "progress_at",
         "started_at",
         "state",
     )
 
-    def __init__(self, policy: Policy, now: float, *, has_heartbeat: bool = True) -> None:
+    def __init__(
+        self, policy: Policy, now: float, *, total: float | None = None, has_heartbeat: bool = True
+    ) -> None:
         self._policy = policy
+        self._total = total if total is not None or isinstance(policy.total, tuple) else policy.total
         self._heartbeat = policy.heartbeat if has_heartbeat else None
-        startable = (self._heartbeat, policy.between_chunks, policy.send)
-        self._shortest = min((duration for duration in startable if duration is not None), default=None)
+        self._shortest = _shortest(policy, self._heartbeat)
         self.state = State.HELD
         self.cause: Cause | None = None
         self.outcome: Outcome | None = None
@@ -173,13 +99,25 @@ class Machine:
         """The status line is out, or must go out: a real HTTP error is no longer possible."""
         self.started_at = now
         self.first_chunk_at: float | None = None
+        self.decided_at: float | None = None
+        """When the cause was recorded."""
         self.closing_since: float | None = None
-        # Stamps, written by the engine without feeding (rule 5).
+        self.on_leave: OnLeave = policy.on_leave
+        """What becomes of the source if the client leaves; the engine may have to make it "cancel"."""
+        # Stamps, written by the engine without feeding (rule 6).
         self.last_chunk_at = now
         self.last_write_at = now
         self.blocked_since: float | None = None
+        """A write waits for the client since then."""
+        self.behind_since: float | None = None
+        """There was always something to write since then."""
         self.paused = False
         """The source is not asked for chunks, because the client is behind."""
+        # What is known of a client that is behind; see `saw`.
+        self.progress_at = now
+        self._taken = 0
+        self._looked_at = -math.inf
+        self._span: tuple[float, int] | None = None
 
     # -- what happens ------------------------------------------------------------------------------------
 
@@ -189,35 +127,80 @@ class Machine:
         Raises:
             IllegalStep: The table has no such step in this state. Nothing has changed.
         """
-        kind = _kind(step)
+        kind = self._kind(step)
         following = TRANSITIONS[self.state].get(kind)
         if following is None:
             raise IllegalStep(f"{kind.value!r} cannot happen to a stream that is {self.state.value}")
         if kind is Step.TICK:
             return self._tick(now)
         if isinstance(step, Cause):
-            return self._end(step, now) if following is State.CLOSING else Act.NOTHING
+            return self._take(step, following, now)
         return self._advance(kind, following, now)
 
+    def _kind(self, step: Step | Cause) -> Step:
+        if isinstance(step, Cause):
+            if step in _ASKED:
+                return Step.ASKED
+            if OUTCOMES[step] is Outcome.CLIENT_GONE and self._goes_on():
+                return Step.LEFT
+            if step is not Cause.SOURCE_ENDED:
+                return Step.END
+        elif step not in (Step.ASKED, Step.LEFT, Step.END):
+            return step
+        # An outcome needs its cause, and a source that ended is not complete before it is flushed.
+        raise IllegalStep(f"{step.value!r} is not for the engine to feed")
+
+    def _goes_on(self) -> bool:
+        return self.state is State.UNATTENDED or (self.running and self.on_leave != "cancel")
+
+    def _take(self, cause: Cause, following: State, now: float) -> Act:
+        """A cause: it decides, if it is the first."""
+        if following is State.UNATTENDED:
+            return self._detach(cause, now)
+        return self._end(cause, now) if following is State.CLOSING else Act.NOTHING
+
     def _advance(self, step: Step, following: State, now: float) -> Act:
-        if self.state is State.CLOSING and following is State.ENDED:
+        if step is Step.CLEANUP_DONE:
+            ends = self.state is State.CLOSING
             self.state = following
-            return Act.REPORT
+            return Act.REPORT if ends else Act.NOTHING
         if step is Step.FLUSHED:
             return self._end(Cause.SOURCE_ENDED, now)
-        if step is Step.FIRST_CHUNK and self.first_chunk_at is None:
-            self.first_chunk_at = self.last_chunk_at = self.last_write_at = now
-            self.committed = True
+        if step is Step.FIRST_CHUNK:
+            self._first_chunk(now)
+        elif self.state is State.UNATTENDED:
+            return self._close(now)
         finishes = following is State.FLUSHING
         if finishes:
             self.committed = True
         self.state = following
         return Act.FINISH if finishes else Act.NOTHING
 
-    def _end(self, cause: Cause, now: float) -> Act:
+    def _first_chunk(self, now: float) -> None:
+        if self.first_chunk_at is None:
+            self.first_chunk_at = self.last_chunk_at = self.last_write_at = now
+            self.committed = True
+
+    def _detach(self, cause: Cause, now: float) -> Act:
         if self.outcome is not None:
             return Act.NOTHING
+        self._decide(cause, now)
+        self.state = State.UNATTENDED
+        return Act.DETACH
+
+    def _end(self, cause: Cause, now: float) -> Act:
+        if self.state is State.UNATTENDED:
+            return self._close(now)
+        if self.outcome is not None:
+            return Act.NOTHING
+        self._decide(cause, now)
+        return self._close(now)
+
+    def _decide(self, cause: Cause, now: float) -> None:
         self.cause, self.outcome = cause, OUTCOMES[cause]
+        self.decided_at = now
+
+    def _close(self, now: float) -> Act:
         self.state = State.CLOSING
         self.closing_since = now
         return Act.CANCEL
@@ -229,11 +212,33 @@ class Machine:
         return min((when for when, _ in self._deadlines()), default=None)
 
     def look_again(self, now: float) -> float | None:
-        """When `Step.TICK` must be fed at the latest; None if never. See rule 5."""
+        """When `Step.TICK` must be fed at the latest; None if never. See rule 6."""
         when = self.next_deadline()
-        if self.outcome is not None or self._shortest is None:
+        if self.closing_since is not None or self._shortest is None:
             return when
         return min(when, now + self._shortest) if when is not None else now + self._shortest
+
+    def saw(self, taken: int, now: float) -> None:
+        """The client has taken `taken` bytes by now. The engine looks before a tick, while it is behind.
+
+        Only so can a slow client be told from one that has stopped: the buffers in between hide both.
+        """
+        if self._was_looked_at() and taken > self._taken:
+            self.progress_at = now
+        self._taken, self._looked_at = taken, now
+        if self._policy.min_rate is None or self.behind_since is None:
+            self._span = None
+        elif self._span is None or self._span[0] < self.behind_since or self._keeps_the_rate(taken):
+            self._span = now, taken
+
+    def _was_looked_at(self) -> bool:
+        """Whether the last look was at the write that is blocked now: only then is more progress."""
+        return self.blocked_since is not None and self._looked_at >= self.blocked_since
+
+    def _keeps_the_rate(self, taken: int) -> bool:
+        assert self._policy.min_rate is not None
+        assert self._span is not None
+        return taken - self._span[1] >= self._policy.min_rate[0]
 
     def _tick(self, now: float) -> Act:
         due = [(when, what) for when, what in self._deadlines() if when <= now]
@@ -253,19 +258,29 @@ class Machine:
 
     def _deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
         """Every deadline that runs now. Of two at the same time the first named here wins."""
-        policy = self._policy
         if self.state is State.CLOSING:
             assert self.closing_since is not None
-            yield self.closing_since + policy.cleanup, Act.ABANDON
+            yield self.closing_since + self._policy.cleanup, Act.ABANDON
             return
         if self.state is State.ENDED:
             return
-        if policy.total is not None:
-            yield self.started_at + policy.total, Cause.TOTAL
-        if policy.send is not None and self.blocked_since is not None:
-            yield self.blocked_since + policy.send, Cause.SEND_BLOCKED
+        if self._total is not None:
+            yield self.started_at + self._total, Cause.TOTAL
+        if self.state is State.UNATTENDED:
+            if isinstance(self.on_leave, Grace | Finish):
+                assert self.decided_at is not None
+                yield self.decided_at + self.on_leave.seconds, Cause.TOTAL
+        else:
+            yield from self._send_deadlines()
         if self.state is not State.FLUSHING:
             yield from self._source_deadlines()
+
+    def _send_deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
+        policy = self._policy
+        if policy.send is not None and self.blocked_since is not None:
+            yield max(self.blocked_since, self.progress_at) + policy.send, Cause.SEND_BLOCKED
+        if policy.min_rate is not None and self._span is not None and self.behind_since is not None:
+            yield max(self.behind_since, self._span[0]) + policy.min_rate[1], Cause.SEND_SLOW
 
     def _source_deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
         policy = self._policy
@@ -277,7 +292,7 @@ class Machine:
         if self.state is State.HELD:
             if policy.hold is not None:
                 yield self.started_at + policy.hold, Act.COMMIT
-        elif self._heartbeat is not None and self.blocked_since is None:
+        elif self.state is State.OPEN and self._heartbeat is not None and self.blocked_since is None:
             yield self.last_write_at + self._heartbeat, Act.HEARTBEAT
 
     # -- what it comes to --------------------------------------------------------------------------------
@@ -295,3 +310,14 @@ class Machine:
         if self.cause in _UNSPEAKABLE:
             return Farewell.NOTHING
         return Farewell.FRAME if self.committed else Farewell.STATUS
+
+
+def _shortest(policy: Policy, heartbeat: float | None) -> float | None:
+    """The shortest duration that a stamp can start; for those of the client's part of one, see below."""
+    durations = [heartbeat, policy.between_chunks]
+    # A client is to be looked at several times before it is judged.
+    if policy.send is not None:
+        durations.append(policy.send / LOOKS)
+    if policy.min_rate is not None:
+        durations.append(policy.min_rate[1] / LOOKS)
+    return min((duration for duration in durations if duration is not None), default=None)

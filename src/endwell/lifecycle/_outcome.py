@@ -21,7 +21,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed_out"
     """A deadline of the policy passed: first chunk, between chunks, total."""
     SLOW_CLIENT = "slow_client"
-    """The client was there but did not read."""
+    """The client was there but did not read, or not fast enough."""
     DRAINED = "drained"
     """The process is going away."""
     REJECTED = "rejected"
@@ -40,6 +40,9 @@ class Cause(StrEnum):
     SEND_CRASHED = "send_crashed"
     """`send` raised anything else: a fault in the server or a middleware."""
     SEND_BLOCKED = "send_blocked"
+    """The client took nothing for as long as the policy's `send`."""
+    SEND_SLOW = "send_slow"
+    """The client took less than the policy's `min_rate`."""
     STOP = "stop"
     SERVER_CANCELLED = "server_cancelled"
     """The task of the request was cancelled, and not because the client left."""
@@ -57,6 +60,7 @@ OUTCOMES: Mapping[Cause, Outcome] = MappingProxyType(
         Cause.SEND_FAILED: Outcome.CLIENT_GONE,
         Cause.SEND_CRASHED: Outcome.FAILED,
         Cause.SEND_BLOCKED: Outcome.SLOW_CLIENT,
+        Cause.SEND_SLOW: Outcome.SLOW_CLIENT,
         Cause.STOP: Outcome.STOPPED,
         Cause.SERVER_CANCELLED: Outcome.STOPPED,
         Cause.FIRST_CHUNK: Outcome.TIMED_OUT,

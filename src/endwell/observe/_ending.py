@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from endwell.lifecycle import Cause, Outcome
+from endwell.settings import OnLeave
+
+
+class SourceEnd(StrEnum):
+    """What became of the source, whatever ended the stream."""
+
+    FINISHED = "finished"
+    """It ran to its end."""
+    RAISED = "raised"
+    CANCELLED = "cancelled"
+    NEVER_STARTED = "never started"
+    OVERDUE = "overdue"
+    """It was cancelled, and has not ended yet: its cleanup was given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +39,12 @@ class Ending:
         chunks: Chunks that the server took. What a leaving client left in the buffer is not counted.
         bytes: Bytes of body that the server took, heartbeats and terminal frame included.
         heartbeats: Heartbeats among them.
-        error: What the source (or `send`) raised; only for `failed`.
+        discarded: Chunks that the source gave and nobody took.
+        source: What became of the source.
+        on_leave: For `client_gone`, what the policy said about the source; "cancel" too if more sources were
+            running without a client than may. None for any other outcome.
+        error: What the source (or `send`) raised; only for `failed`, and for a source that raised when its
+            client had left it alone.
         reference: A short random reference that stands both in the log and in the client's error frame.
         cleanup: Seconds from the cause until the cleanup was over, or was given up.
         overdue: Whether the cleanup was given up at its deadline.
@@ -43,6 +62,9 @@ class Ending:
     chunks: int
     bytes: int
     heartbeats: int
+    discarded: int
+    source: SourceEnd
+    on_leave: OnLeave | None
     error: BaseException | None
     reference: str | None
     cleanup: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from endwell.lifecycle import Outcome
+from endwell.errors import ClientError
 from endwell.observe._ending import Ending
 
 _CLIENT_ERRORS = range(400, 500)
@@ -15,9 +15,10 @@ logger = logging.getLogger("endwell")
 def log_ending(ending: Ending) -> None:
     """Log an ending: INFO, or ERROR with the traceback for `failed`; WARNINGs for what the cleanup raised.
 
-    An HTTP error below 500 that was raised before the first chunk is `failed` too, but logged as INFO.
+    An HTTP error below 500 that was raised before the first chunk is `failed` too, but logged as INFO, and so
+    is a `ClientError`. A source that raised when its client had left it alone is logged as ERROR.
     """
-    failed = ending.outcome is Outcome.FAILED and not _is_client_error(ending)
+    failed = ending.error is not None and not _is_client_error(ending)
     if not failed and not logger.isEnabledFor(logging.INFO):
         _log_cleanup(ending)
         return
@@ -38,9 +39,15 @@ def log_ending(ending: Ending) -> None:
 
 
 def _is_client_error(ending: Ending) -> bool:
-    """Whether the source answered with a 4xx before its first chunk: a regular answer of an endpoint."""
-    status = getattr(ending.error, "status_code", None)
-    return ending.time_to_first_chunk is None and status in _CLIENT_ERRORS
+    """Whether the source spoke to the client on purpose, or answered with a 4xx before its first chunk.
+
+    The frameworks' own such errors have these three; an upstream's client's have the upstream's status.
+    """
+    error = ending.error
+    if isinstance(error, ClientError):
+        return True
+    answer = error.__dict__ if ending.time_to_first_chunk is None and isinstance(error, Exception) else {}
+    return {"detail", "headers"} <= answer.keys() and answer.get("status_code") in _CLIENT_ERRORS
 
 
 def _detail(ending: Ending) -> str:

@@ -7,13 +7,39 @@ replaced or repaired in silence.
     SSE      server-sent events for `EventSource`, `fetch` and the LLM clients
     NDJSON   one JSON document to a line
     Raw      bytes and text as they are
+
+How a failure is told to the client is a dialect's affair: each format has its own, and can carry others.
 """
 
 from __future__ import annotations
 
+from endwell.wire._dialect import Dialect, Told, at_boundary, body_bytes, frame_bytes
+from endwell.wire._dialects import AGUI, AISDK, Anthropic, OpenAIChat, OpenAIResponses, dialect_for
 from endwell.wire._format import Format
-from endwell.wire._ndjson import NDJSON
+from endwell.wire._ndjson import NDJSON, NDJSONLine
+from endwell.wire._numbered import Numbered, marks_the_end
 from endwell.wire._raw import Raw
-from endwell.wire._sse import SSE, Event
+from endwell.wire._sse import SSE, Event, Generic
 
-__all__ = ["NDJSON", "SSE", "Event", "Format", "Raw"]
+__all__ = [
+    "AGUI",
+    "AISDK",
+    "NDJSON",
+    "SSE",
+    "Anthropic",
+    "Dialect",
+    "Event",
+    "Format",
+    "Generic",
+    "NDJSONLine",
+    "Numbered",
+    "OpenAIChat",
+    "OpenAIResponses",
+    "Raw",
+    "Told",
+    "at_boundary",
+    "body_bytes",
+    "dialect_for",
+    "frame_bytes",
+    "marks_the_end",
+]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final, final
 
 from endwell.errors import ChunkError, ChunkTypeError
-from endwell.wire._format import CR, LF, error_body
+from endwell.wire._dialect import Dialect, Told, error_object
+from endwell.wire._format import CR, LF
 from endwell.wire._json import json_bytes
 from endwell.wire._sse import Event
 
-__all__ = ["NDJSON"]
+__all__ = ["NDJSON", "NDJSONLine"]
 
 
 @final
@@ -29,6 +30,11 @@ class NDJSON:
     def __init__(self, heartbeat: bool = False) -> None:  # noqa: FBT001, FBT002
         self.heartbeat = b"\n" if heartbeat else None
 
+    @property
+    def dialect(self) -> Dialect:
+        """A line {"error": …}. See `Format.dialect`."""
+        return _LINE
+
     def encode(self, chunk: object) -> bytes:
         """One line. See `Format.encode`."""
         if type(chunk) is Event:
@@ -38,6 +44,24 @@ class NDJSON:
             raise ChunkError("a msgspec.Raw with a line break in it would break the line: compact it first")
         return line + b"\n"
 
-    def error_frame(self, code: str, message: str, ref: str, *, retry: int | None = None) -> bytes:  # noqa: ARG002
-        """The line {"error": {"code", "message", "ref"}}. See `Format.error_frame`."""
-        return self.encode({"error": error_body(code, message, ref)})
+
+@final
+class NDJSONLine:
+    """For any reader of NDJSON: a last line {"error": {"code", "message", "ref"}}."""
+
+    __slots__ = ()
+
+    name: Final = "ndjson"
+    media_type: Final = "application/x-ndjson"
+    done: Final = b""
+
+    def frame(self, told: Told) -> bytes:
+        """One line. It has no place for an id or a retry."""
+        return json_bytes(self.body(told)) + b"\n"
+
+    def body(self, told: Told) -> object:
+        """The same object as in the frame."""
+        return {"error": error_object(told)}
+
+
+_LINE: Final = NDJSONLine()

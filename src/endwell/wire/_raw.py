@@ -25,6 +25,7 @@ class Raw:
 
     name: Final = "raw"
     heartbeat: Final = None
+    dialect: Final = None
     media_type: Final[str]
 
     def __init__(self, media_type: str) -> None:
@@ -46,9 +47,6 @@ class Raw:
         if isinstance(chunk, bytearray | memoryview):
             return _copy(chunk)
         raise ChunkTypeError(f"{type(chunk).__name__} has no bytes of its own: yield bytes or str")
-
-    def error_frame(self, code: str, message: str, ref: str, *, retry: int | None = None) -> None:
-        """None: whatever followed would be taken for content. See `Format.error_frame`."""
 
 
 def _copy(buffer: bytearray | memoryview) -> bytes:

@@ -11,10 +11,11 @@ import msgspec
 
 from endwell.errors import ChunkError, ChunkTypeError
 from endwell.settings import MAX_RETRY
-from endwell.wire._format import CR, LF, NUL, error_body, utf8
+from endwell.wire._dialect import Dialect, Told, error_object
+from endwell.wire._format import CR, LF, NUL, utf8
 from endwell.wire._json import json_bytes
 
-__all__ = ["SSE", "Event"]
+__all__ = ["SSE", "Event", "Generic", "block"]
 
 
 class _WithData(msgspec.Struct, frozen=True):  # apart, as only then it is positional and the rest is not
@@ -61,6 +62,11 @@ class SSE:
     # One line, no blank line: an empty block is an event to openai-python (JSONDecodeError) and httpx-sse.
     heartbeat: Final = b": ping\n"
 
+    @property
+    def dialect(self) -> Dialect:
+        """An event named `error`. See `Format.dialect`."""
+        return _GENERIC
+
     def encode(self, chunk: object) -> bytes:
         """One event. See `Format.encode`."""
         if type(chunk) is Event:
@@ -70,9 +76,55 @@ class SSE:
             return _lines(b"data: ", text) + b"\n"
         return b"data: %b\n\n" % text
 
-    def error_frame(self, code: str, message: str, ref: str, *, retry: int | None = None) -> bytes:
-        """An event named `error`, its data {"code", "message", "ref"}. See `Format.error_frame`."""
-        return self.encode(Event(error_body(code, message, ref), event="error", retry=retry))
+    @staticmethod
+    def with_id(frame: bytes, id: str | int, retry: int | None = None) -> bytes:  # noqa: A002 - the field's own word
+        """A frame of `encode` with an id, and a reconnection time, joined to it without encoding it anew.
+
+        They go before its own lines, so that an id or a retry which an `Event` brought with it has the last
+        word.
+
+        Args:
+            frame: one whole event.
+            id: as in `Event`.
+            retry: in ms, as in `Event`.
+
+        Raises:
+            ChunkError: `id` holds a CR, LF or NUL, or a lone surrogate; `retry` is out of its bounds.
+            ChunkTypeError: one of them is of the wrong type.
+        """
+        head = b"" if retry is None else b"retry: %d\n" % _retry(retry)
+        return b"%bid: %b\n%b" % (head, _id(id), frame)
+
+
+@final
+class Generic:
+    """For `EventSource` and your own clients: an event named `error`, its data {"code", "message", "ref"}."""
+
+    __slots__ = ()
+
+    name: Final = "generic"
+    media_type: Final = "text/event-stream"
+    done: Final = b""
+
+    def frame(self, told: Told) -> bytes:
+        """One event. A browser hands it to `onerror`, and to listeners of "error"; then it reconnects."""
+        return block(told, error_object(told), event="error")
+
+    def body(self, told: Told) -> object:
+        """{"error": {"code", "message", "ref"}}."""
+        return {"error": error_object(told)}
+
+
+def block(told: Told, data: object, *, event: str | None = None) -> bytes:
+    """A terminal frame: one event, with the id and the retry in it.
+
+    On their own they would be a block without data, which kills openai-python.
+    """
+    return _EVENTS.encode(Event(data, event=event, id=told.id, retry=told.retry))
+
+
+_EVENTS: Final = SSE()
+_GENERIC: Final = Generic()
 
 
 def _head(event: Event) -> bytes:

@@ -1,0 +1,114 @@
+"""The socket of one response's client."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from endwell.asgi import _sockets
+from endwell.asgi._lookup import look_up
+from endwell.asgi._uvicorn import abort, transport_of
+from endwell.types import Receive, Scope
+
+T = TypeVar("T")
+
+
+class ClientSocket:
+    """Reaches the socket below a response: through uvicorn's own transport, elsewhere by look-up.
+
+    Args:
+        scope: The request.
+        receive: The server's `receive`, or a middleware's.
+
+    Attributes:
+        shared: It carries other responses at the same time: HTTP/2.
+        address: What it is looked up by; None where the server does not say.
+    """
+
+    __slots__ = ("_aborted", "_descriptor", "_receive", "_searched", "_transport", "address", "shared")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._transport = transport_of(receive)
+        self.address = _sockets.address_of(scope)
+        self._descriptor: int | None = None
+        self._searched = self._aborted = False
+        self.shared = not str(scope.get("http_version", "1.1")).startswith("1")
+
+    def descriptor(self) -> int | None:
+        """The server's descriptor of it, as far as known; another's, if the server has closed it since."""
+        if self._transport is None:
+            return self._descriptor
+        # One that is closing may have its socket for long, for what the client has not taken yet.
+        connection = self._transport.get_extra_info("socket")
+        number: int = -1 if connection is None else connection.fileno()
+        return number if number >= 0 else None
+
+    def locate(self, then: Callable[[int | None], None]) -> None:
+        """Call `then` with the descriptor, now or soon; with None where it cannot be had."""
+        known = self.descriptor()
+        if known is not None or self._transport is not None or self._searched or self.address is None:
+            then(known)
+            return
+
+        def remember(descriptor: int | None) -> None:
+            self._descriptor = descriptor
+            then(descriptor)
+
+        self._searched = True
+        look_up(self.address, remember)
+
+    def on(self, descriptor: int, act: Callable[[socket.socket], T]) -> T | None:
+        """Do something with the socket at `descriptor`, if it is this client's now; None where that fails."""
+        with contextlib.suppress(OSError):
+            if self._transport is not None:
+                if self.descriptor() == descriptor:  # and nothing else can close it while this runs
+                    with _sockets.view(descriptor) as connection:
+                        return act(connection)
+            elif self.address is not None:
+                with _sockets.borrowed(descriptor, self.address.names) as duplicate:
+                    return act(duplicate) if duplicate is not None else None
+        return None
+
+    def acked(self) -> int | None:
+        """Bytes acknowledged on the connection since it began, by whatever responses; None if not known yet."""
+        descriptor = self.descriptor()
+        if descriptor is None:
+            self.locate(_ignore)
+            return None
+        progress = self.on(descriptor, _sockets.progress)
+        return progress.acked if progress is not None else None
+
+    def taken(self) -> int | None:
+        """See `endwell.engine.Connection`; None on a shared one, where others' progress would look like its own."""
+        return None if self.shared else self.acked()
+
+    def abort(self) -> None:
+        """See `endwell.engine.Connection`. A shared one is left alone: the others on it have done nothing."""
+        if self.shared or self._aborted:
+            return
+        self._aborted = True
+        descriptor = self.descriptor()
+        if self._transport is not None:
+            if descriptor is not None:
+                self.on(descriptor, _sockets.set_reset_on_close)
+            abort(self._receive, self._transport)
+        elif descriptor is not None:
+            self.on(descriptor, _sockets.disconnect)
+        elif self.address is not None:
+            thread = threading.Thread(target=self._abort_found, name="endwell look-up", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no more threads to be had
+                thread.start()
+
+    def _abort_found(self) -> None:
+        assert self.address is not None
+        descriptor = _sockets.scan().connections.get(self.address)
+        if descriptor is not None:
+            self.on(descriptor, _sockets.disconnect)
+
+
+def _ignore(_: int | None) -> None:
+    pass

@@ -1,0 +1,79 @@
+"""Readers that are slow but alive, whom the kernel would take for vanished.
+
+TCP_USER_TIMEOUT ends a connection whose window has been closed for so long, and to the kernel a window that
+opens by less than the next block (up to 64 KiB) is still closed: a reader of 4 kbit/s with a full window is
+cut
+after 30 s, though it has read all the time. So while a stream lives whose client has its window closed, the
+timeout is lifted, and what the client acknowledges is looked at instead.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+from endwell.asgi import _kernel, _sockets
+
+LOOKS = 4
+"""Looks within the timeout: the second one in a row that sees a closed window comes in good time."""
+LEFT_TO_THE_SEND_DEADLINE = 2.0
+"""A client that takes nothing is ended after this many times `vanished`: earlier, it is the policy's `send`
+that
+decides whether it is slow."""
+AFTER_THE_END = 10.0
+"""What a finished stream has left in the kernel's buffer may take this many times `vanished` for a block."""
+
+
+class Patience:
+    """Watches over one client that has inherited `vanished` as its timeout.
+
+    Args:
+        port: The server's.
+        vanished: Seconds.
+        clock: The time in seconds.
+
+    Attributes:
+        every: Seconds between looks.
+    """
+
+    __slots__ = ("_acked", "_clock", "_lifted_at", "_moved_at", "_port", "_vanished", "every")
+
+    def __init__(self, port: int, vanished: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.every = vanished / LOOKS
+        self._port = port
+        self._vanished = vanished
+        self._acked = -1
+        self._moved_at = 0.0
+        self._lifted_at: float | None = None
+
+    def begin(self, connection: socket.socket) -> None:
+        """See to it that it has the timeout."""
+        _kernel.cover_one(connection, self._port, self._vanished)
+
+    def look(self, connection: socket.socket) -> bool:
+        """Lift the timeout while the window is closed; whether nothing was taken for too long."""
+        progress = _sockets.progress(connection)
+        if progress is None:
+            return False
+        now = self._clock()
+        waits = progress.unsent > 0
+        if progress.acked != self._acked or not waits:
+            self._acked, self._moved_at = progress.acked, now
+        if self._lifted_at is None:
+            if waits and progress.unacked == 0:
+                self._lifted_at = now
+                _kernel.set_timeout(connection, 0)
+            return False
+        if not waits:
+            self._lifted_at = None
+            _kernel.set_timeout(connection, self._vanished)
+        return now - self._moved_at >= LEFT_TO_THE_SEND_DEADLINE * self._vanished
+
+    def end(self, connection: socket.socket) -> None:
+        """Put the timeout back; it counts from when the window was first closed."""
+        if self._lifted_at is not None:
+            closed = self._clock() - self._lifted_at + self.every
+            self._lifted_at = None
+            _kernel.set_timeout(connection, closed + AFTER_THE_END * self._vanished)
