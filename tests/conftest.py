@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "real_time(loop='asyncio'): an async test of sockets or processes, on a real loop: asyncio or uvloop",
         "virtual_time: an async test in virtual time, the default",
+        "prove: takes too long for every day; `make prove` runs it",
         "may_block: an async test in whose endwell tasks a blocking call is no error, since it makes one",
     ):
         config.addinivalue_line("markers", marker)

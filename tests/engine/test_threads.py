@@ -214,6 +214,8 @@ async def test_a_sync_source_can_own_and_ask_but_not_spawn() -> None:
         KeyboardInterrupt(),
         GeneratorExit(),
         asyncio.CancelledError(),
+        ExceptionGroup("two", [ValueError(), LookupError()]),
+        BaseExceptionGroup("mixed", [KeyboardInterrupt(), ValueError()]),
     ],
     ids=repr,
 )

@@ -81,7 +81,7 @@ async def test_nothing_of_a_source_is_left_to_the_garbage_collector(after: int) 
                 await anext(iterator)
         with contextlib.suppress(LookupError):
             await iterator.aclose()
-        thread = iterator._job and iterator._job.thread
+        thread = iterator._job.thread if iterator._job is not None else None
         found = weakref.ref(iterator)
         del iterator
         if thread is not None:
@@ -137,3 +137,23 @@ def test_a_loop_that_is_closed_while_it_waits_does_not_hang_the_thread_either() 
     go_on.set()
     assert ended.wait(PATIENCE)
     assert not stepping.done()
+
+
+def test_a_loop_that_is_closed_while_the_thread_waits_for_room_does_not_hang_it_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("endwell.engine._threads._LOOK_AT_LOOP", 0.01)
+    ended = threading.Event()
+
+    def source() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 65_536
+        finally:
+            ended.set()
+
+    async def main() -> None:
+        await anext(ThreadedIterator(source(), ThreadPool()))
+
+    asyncio.run(main())
+    assert ended.wait(PATIENCE)

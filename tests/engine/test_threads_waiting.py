@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from contextvars import ContextVar
+from random import Random
 
 import pytest
 
 from endwell import ByteStream, Cause, EventStream, Outcome, Policy
 from endwell.engine._pool import ThreadPool, pool_of
+from endwell.engine._threads import ThreadedIterator
 from tests.engine.scene import QUIET, Diary, Visit, now, turns
 
 PATIENCE = 5.0
@@ -219,6 +222,61 @@ async def test_what_a_source_sets_is_seen_by_its_next_step_and_its_cleanup_and_n
         assert seen[name][:2] == ["request", name]
         assert seen[name][-1] == f"cleanup of {name}"
     assert WHO.get() == "request"
+
+
+# -- many ----------------------------------------------------------------------------------------------------
+
+
+class Many:
+    """Sources of all lengths, some of which fail; each counts its starts and its closes."""
+
+    def __init__(self, number: int, random: Random) -> None:
+        self.random = random
+        self.started, self.closed = [0] * number, [0] * number
+        self.strayed = 0
+
+    def source(self, number: int) -> Iterator[bytes]:
+        thread = threading.get_ident()
+        self.started[number] += 1
+        try:
+            for _ in range(self.random.randrange(50)):
+                self.strayed += threading.get_ident() != thread
+                if self.random.random() < 0.01:
+                    raise LookupError
+                yield b"x" * self.random.choice([1, 60_000])
+        finally:
+            self.strayed += threading.get_ident() != thread
+            self.closed[number] += 1
+
+    async def visit(self, number: int, threads: ThreadPool) -> None:
+        """Read a source to its end, or leave at any moment; close it."""
+        source = ThreadedIterator(self.source(number), threads)
+        reading = asyncio.create_task(self._read(source))
+        if self.random.random() < 0.5:
+            await asyncio.sleep(self.random.choice([0, 0.0005, 0.002]))
+            reading.cancel()
+        await asyncio.wait([reading])
+        with suppress(LookupError):
+            await source.aclose()
+
+    async def _read(self, source: ThreadedIterator) -> None:
+        with suppress(LookupError):
+            async for _ in source:
+                if self.random.random() < 0.1:
+                    await asyncio.sleep(0)
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("seed", range(2))
+async def test_of_many_sources_each_that_started_is_closed_once_in_its_thread(seed: int) -> None:
+    number, threads = 1000, ThreadPool(8)
+    many = Many(number, Random(seed))
+    for first in range(0, number, 40):
+        await asyncio.gather(*(many.visit(each, threads) for each in range(first, first + 40)))
+    assert max(many.started) == 1
+    assert many.closed == many.started
+    assert many.strayed == 0
+    assert threads.busy() == (0, 0, 0)
 
 
 # -- the end of the loop, and of the process -----------------------------------------------------------------
