@@ -59,7 +59,7 @@ async def test_no_cache_and_no_proxy_holds_it_back(streams: Streams, way: str) -
     app = FastAPI()
     app.get("/")(WAYS[way][0](streams)(letters))
     headers = (await fetch(app)).headers
-    assert headers["cache-control"] == "no-store"
+    assert headers["cache-control"] == "no-store, no-transform"
     assert headers["x-accel-buffering"] == "no"
     assert headers["content-encoding"] == "identity"
     assert "content-length" not in headers

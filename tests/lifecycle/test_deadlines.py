@@ -306,9 +306,9 @@ def test_the_next_deadline_alone_counts_when_no_stamp_can_start_one() -> None:
     [
         replace(CALM, heartbeat=7.0),
         replace(CALM, between_chunks=7.0),
-        replace(CALM, send=14.0),
-        Policy(heartbeat=7.0, between_chunks=8.0, send=14.0, hold=None),
-        Policy(heartbeat=7.0, between_chunks=8.0, send=14.0, total=100.0, hold=99.0),
+        replace(CALM, send=28.0),
+        Policy(heartbeat=7.0, between_chunks=8.0, send=28.0, hold=None),
+        Policy(heartbeat=7.0, between_chunks=8.0, send=28.0, total=100.0, hold=99.0),
     ],
 )
 def test_a_deadline_that_a_stamp_may_start_is_looked_for_in_time(policy: Policy) -> None:

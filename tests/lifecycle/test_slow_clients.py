@@ -105,9 +105,9 @@ def test_it_is_not_looked_for_where_there_is_none() -> None:
 @pytest.mark.parametrize(
     ("policy", "within"),
     [
-        (replace(CALM, send=30.0), 15.0),
-        (replace(CALM, min_rate=(1, 8.0)), 4.0),
-        (replace(CALM, send=30.0, min_rate=(1, 8.0)), 4.0),
+        (replace(CALM, send=30.0), 7.5),
+        (replace(CALM, min_rate=(1, 8.0)), 2.0),
+        (replace(CALM, send=30.0, min_rate=(1, 8.0)), 2.0),
     ],
 )
 def test_a_client_is_looked_at_several_times_before_it_is_judged(policy: Policy, within: float) -> None:

@@ -74,7 +74,7 @@ class ClientSocket:
         return None
 
     def acked(self) -> int | None:
-        """Bytes acknowledged on the connection since it began, by whatever responses; None if not known yet."""
+        """Bytes acknowledged since the connection began, of whatever response; None if not known yet."""
         descriptor = self.descriptor()
         if descriptor is None:
             self.locate(_ignore)
@@ -83,7 +83,7 @@ class ClientSocket:
         return progress.acked if progress is not None else None
 
     def taken(self) -> int | None:
-        """See `endwell.engine.Connection`; None on a shared one, where others' progress would look like its own."""
+        """See `endwell.engine.Connection`. None on a shared one: others take from it too."""
         return None if self.shared else self.acked()
 
     def abort(self) -> None:

@@ -1,10 +1,8 @@
 """Backpressure for servers that have none.
 
-daphne's `send`, and hypercorn's over HTTP/2, take whatever they are given, into memory, also for a client
-that
-does not read. What such a client has acknowledged is known to the kernel, so the library waits for that in the
-server's place, and all that follows from a blocked send (the send deadline, the bound on memory) holds there
-too.
+daphne's `send`, and hypercorn's over HTTP/2, take whatever they are given, into memory, for a client that
+does not read too. What a client has acknowledged is known to the kernel, so the library waits for that in
+the server's place. All that follows from a blocked send (the send deadline, the bound on memory) then holds.
 
 Over HTTP/2 other responses are acknowledged as well. That makes a client look better than it is, by what the
 others took, and never worse.

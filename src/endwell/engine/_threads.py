@@ -79,12 +79,17 @@ class ThreadedIterator:
             await self._stop(self._job)
         if not self._opened:
             # Nothing of it has run, so there is nothing that a thread would be needed for.
-            self._opened = self._finished = True
+            self._finished = True
             self._close(self._iterable)
         if len(self._errors) > 1:
             errors, self._errors = self._errors, []
             raise BaseExceptionGroup("closing a source", errors)
         self._raise_first()
+
+    @property
+    def started(self) -> bool:
+        """Whether anything of the iterable has run; one that waits for a thread has not started."""
+        return self._opened
 
     def frame(self) -> FrameType | None:
         """What the thread is running."""

@@ -20,21 +20,34 @@ from endwell.ext._endpoints import share
 from endwell.observe import Callback
 from endwell.settings import Policy, check_known
 from endwell.types import Source
-from endwell.wire import NDJSON, SSE, Dialect, Format, Raw, dialect_for
+from endwell.wire import (
+    AGUI,
+    AISDK,
+    NDJSON,
+    SSE,
+    Anthropic,
+    Dialect,
+    Format,
+    OpenAIChat,
+    OpenAIResponses,
+    Raw,
+    dialect_for,
+)
 
 STATE_KEY = "endwell"
 """Where `Streams.lifespan` leaves the application's registry in `scope["state"]`."""
 
 _HEADERS = {
-    # A stream is nobody's to store.
-    "cache-control": "no-store",
+    # A stream is nobody's to store; nor to compress on the way, as compressors hold chunks back (RFC 9111,
+    # 5.2.2.6): haproxy, Caddy and Cloudflare obey it.
+    "cache-control": "no-store, no-transform",
     # nginx would collect the body in its buffers, events and all.
     "x-accel-buffering": "no",
-    # Compressing middlewares and nginx hold chunks back until their window fills; they leave encoded bodies
-    # alone.
+    # nginx's and Starlette's compression look at nothing else (RFC 9110, 8.4 advises against it).
     "content-encoding": "identity",
 }
 _DEFAULTS = Policy()
+_NOT_FOR_EVENT_SOURCE = (OpenAIChat, OpenAIResponses, Anthropic, AISDK, AGUI)
 _BYTES = "application/octet-stream"
 _WITH_BODY = frozenset(range(200, 600)) - {204, 205, 304}
 _VALUE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
@@ -184,6 +197,10 @@ class EventStream(StreamResponse):
         if not isinstance(resume_token, bool):
             raise ConfigurationError(f"resume_token must be True or False, got {resume_token!r}")
         super().__init__(source, format=SSE(), **options)
+        if resume_token and isinstance(self._dialect, _NOT_FOR_EVENT_SOURCE):
+            raise ConfigurationError(
+                f"resume_token is for EventSource; to clients of {self._dialect.name!r} its last event is none"
+            )
         self._resumable = resume_token
 
 

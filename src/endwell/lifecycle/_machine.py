@@ -46,7 +46,7 @@ _UNSPEAKABLE = (
 
 _ASKED = (Cause.STOP, Cause.DRAIN)
 
-LOOKS = 2
+LOOKS = 4
 """How often, at least, a client is looked at in the time in which it must take something."""
 
 

@@ -128,7 +128,7 @@ class Anthropic:
 class AISDK:
     """The AI SDK's UI message stream, version 1: {"type": "error", "errorText"}, and nothing besides.
 
-    Its clients check the part strictly, so the reference stands in the text, the one thing that they show.
+    Versions 5.0 and 6.0 of the client refuse a part that has more to it, so the reference stands in the text.
     """
 
     __slots__ = ()
