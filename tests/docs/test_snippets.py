@@ -20,6 +20,8 @@ ANSWERS = {
     "export.py": ("/squares.csv", "1,1\r\n2,4\r\n", "1000,1000000\r\n"),
     "dialects.py": ("/words", "data: one\n\n", 'event: sorry\ndata: {"why": "quota_exceeded"}\n\n'),
     "endings.py": ("/words", '"well"\n', '"done"\n'),
+    "finishing.py": ("/story", '"once"\n', '"time"\n'),
+    "event_source.py": ("/progress", "retry: ", 'data: {"chunks":3}\n\n'),
 }
 
 

@@ -57,13 +57,12 @@ class Line:
         raise AssertionError
 
 
-async def thousands(number: int) -> AsyncIterator[bytes]:
-    for _ in range(number):
-        yield b"x" * 1000
+async def one_chunk() -> AsyncIterator[bytes]:
+    yield b"x" * 100_000
 
 
-async def serve(line: Line, policy: Policy, chunks: int = 100) -> Stream:
-    stream = Stream(SourceHandle(thousands(chunks)), format=Raw("text/plain"), policy=policy)
+async def serve(line: Line, policy: Policy) -> Stream:
+    stream = Stream(SourceHandle(one_chunk()), format=Raw("text/plain"), policy=policy)
     await stream.serve(line)
     return stream
 

@@ -41,11 +41,11 @@ async def test_a_sync_source_works_ahead_within_bounds(size: int) -> None:
 
 async def test_a_sync_source_that_never_waits_does_not_keep_others_from_running() -> None:
     def source() -> Iterator[int]:
-        yield from range(50_000)
+        yield from range(20_000)
 
     visits = [Visit(source()) for _ in range(3)]
     for visit in visits:
-        assert (await visit.ending()).chunks == 50_000
+        assert (await visit.ending()).chunks == 20_000
 
 
 async def test_a_sync_source_that_was_never_stepped_is_closed_without_a_thread() -> None:

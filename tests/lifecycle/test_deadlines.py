@@ -316,7 +316,7 @@ def test_a_deadline_that_a_stamp_may_start_is_looked_for_in_time(policy: Policy)
 
 
 def test_a_deadline_that_is_nearer_than_any_to_come_is_not_overlooked() -> None:
-    machine = Machine(Policy(total=10.0), START)
+    machine = Machine(Policy(total=10.0, send=None), START)
     assert machine.look_again(START) == START + 5.0  # the hold
     machine.feed(Step.FIRST_CHUNK, START + 1.0)
     assert machine.look_again(START + 1.0) == START + 10.0

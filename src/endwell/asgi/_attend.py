@@ -23,9 +23,10 @@ def attend(client: ClientSocket, *, leave: Callable[[], None], vanished: float |
         What to stop when the response is over.
     """
     check: Patience | None = None
-    if vanished is not None and client.address is not None:
-        _kernel.cover(client.address.server_port, vanished)
-        check = Patience(client.address.server_port, vanished)
+    port = client.port
+    if vanished is not None and port is not None:
+        _kernel.cover(port, vanished)
+        check = Patience(port, vanished)
 
     def gone() -> None:
         leave()

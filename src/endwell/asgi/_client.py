@@ -25,18 +25,27 @@ class ClientSocket:
 
     Attributes:
         shared: It carries other responses at the same time: HTTP/2.
-        address: What it is looked up by; None where the server does not say.
     """
 
-    __slots__ = ("_aborted", "_descriptor", "_receive", "_searched", "_transport", "address", "shared")
+    __slots__ = ("_aborted", "_descriptor", "_receive", "_scope", "_searched", "_transport", "shared")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self._transport = transport_of(receive)
-        self.address = _sockets.address_of(scope)
+        self._scope = scope
         self._descriptor: int | None = None
         self._searched = self._aborted = False
         self.shared = not str(scope.get("http_version", "1.1")).startswith("1")
+
+    @property
+    def address(self) -> _sockets.Address | None:
+        """What it is looked up by; None where the server does not say."""
+        return _sockets.address_of(self._scope)
+
+    @property
+    def port(self) -> int | None:
+        """The server's; None where it does not say."""
+        return _sockets.port_of(self._scope)
 
     def descriptor(self) -> int | None:
         """The server's descriptor of it, as far as known; another's, if the server has closed it since."""
@@ -50,16 +59,20 @@ class ClientSocket:
     def locate(self, then: Callable[[int | None], None]) -> None:
         """Call `then` with the descriptor, now or soon; with None where it cannot be had."""
         known = self.descriptor()
-        if known is not None or self._transport is not None or self._searched or self.address is None:
+        if known is not None or self._transport is not None or self._searched:
             then(known)
+            return
+        self._searched = True
+        address = self.address
+        if address is None:
+            then(None)
             return
 
         def remember(descriptor: int | None) -> None:
             self._descriptor = descriptor
             then(descriptor)
 
-        self._searched = True
-        look_up(self.address, remember)
+        look_up(address, remember)
 
     def on(self, descriptor: int, act: Callable[[socket.socket], T]) -> T | None:
         """Do something with the socket at `descriptor`, if it is this client's now; None where that fails."""
@@ -68,8 +81,8 @@ class ClientSocket:
                 if self.descriptor() == descriptor:  # and nothing else can close it while this runs
                     with _sockets.view(descriptor) as connection:
                         return act(connection)
-            elif self.address is not None:
-                with _sockets.borrowed(descriptor, self.address.names) as duplicate:
+            elif (address := self.address) is not None:
+                with _sockets.borrowed(descriptor, address.names) as duplicate:
                     return act(duplicate) if duplicate is not None else None
         return None
 
@@ -98,14 +111,15 @@ class ClientSocket:
             abort(self._receive, self._transport)
         elif descriptor is not None:
             self.on(descriptor, _sockets.disconnect)
-        elif self.address is not None:
-            thread = threading.Thread(target=self._abort_found, name="endwell look-up", daemon=True)
+        elif (address := self.address) is not None:
+            thread = threading.Thread(
+                target=self._abort_found, args=(address,), name="endwell look-up", daemon=True
+            )
             with contextlib.suppress(RuntimeError):  # no more threads to be had
                 thread.start()
 
-    def _abort_found(self) -> None:
-        assert self.address is not None
-        descriptor = _sockets.scan().connections.get(self.address)
+    def _abort_found(self, address: _sockets.Address) -> None:
+        descriptor = _sockets.scan().connections.get(address)
         if descriptor is not None:
             self.on(descriptor, _sockets.disconnect)
 

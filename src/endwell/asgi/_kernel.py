@@ -23,8 +23,6 @@ from typing import NamedTuple
 from endwell.asgi import _sockets
 from endwell.observe import logger
 
-DEFAULT = 30.0
-"""Seconds: above any pause of a live network, below what proxies and people wait for."""
 AGAIN = 60.0
 """Seconds after which a port whose listening socket seems to be a new one is looked at again."""
 
@@ -67,13 +65,11 @@ _told: set[str] = set()
 _lock = threading.Lock()
 
 
-def cover(port: int | None, vanished: float | None) -> None:
+def cover(port: int, vanished: float) -> None:
     """See to it, once, that clients of the server on `port` who vanish are found within `vanished` seconds.
 
     Returns at once: the work is done in a thread.
     """
-    if port is None or vanished is None:
-        return
     known = _covered.get(port)
     if known is not None and known.vanished <= vanished:
         return

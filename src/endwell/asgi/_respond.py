@@ -99,7 +99,7 @@ async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registr
     _warm_up()
     pump.listen(stream.client_gone)
     watch = pump.start()
-    attention = attend(connection.client, leave=pump.leave, vanished=getattr(registry, "vanished", 30.0))
+    attention = attend(connection.client, leave=pump.leave, vanished=registry.vanished)
     registry.add(stream)
     try:
         await stream.serve(connection)

@@ -24,6 +24,8 @@ from endwell.types import Scope
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_ANY_FAMILY = getattr(socket, "AF_UNIX", socket.AF_INET)
+"""What a socket object is told of its family decides only how much room there is for an address."""
 _NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")
 """`tcpi_unacked`, `tcpi_bytes_acked` and `tcpi_notsent_bytes` in `struct tcp_info`, there since Linux 4.6."""
@@ -77,6 +79,15 @@ def address_of(scope: Scope) -> Address | None:
         return None
 
 
+def port_of(scope: Scope) -> int | None:
+    """The server's port; None on a unix socket, or where the server does not say."""
+    server: Any = scope.get("server")
+    try:
+        return int(server[1])
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
 def _plain(host: str) -> str:
     """Servers differ in how they write IPv4 on an IPv6 socket, and whether they name a zone."""
     return host.partition("%")[0].lower().removeprefix("::ffff:")
@@ -97,8 +108,7 @@ def view(descriptor: int) -> Iterator[socket.socket]:
     Raises:
         OSError: It is no socket, or closed.
     """
-    # The family decides only how much room there is for an address: AF_UNIX has the most.
-    seen = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=descriptor)
+    seen = socket.socket(_ANY_FAMILY, socket.SOCK_STREAM, 0, fileno=descriptor)
     try:
         yield seen
     finally:
@@ -155,7 +165,7 @@ def _address_on(connection: socket.socket) -> Address:
 def borrowed(descriptor: int, belongs: Callable[[socket.socket], bool]) -> Iterator[socket.socket | None]:
     """A duplicate of a socket while the block runs; None if it is another one than `belongs` expects."""
     try:
-        duplicate = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=os.dup(descriptor))
+        duplicate = socket.socket(_ANY_FAMILY, socket.SOCK_STREAM, 0, fileno=os.dup(descriptor))
     except OSError:
         yield None
         return

@@ -305,7 +305,7 @@ class Stream:
         """Write nothing more. What the client does not take would hold its socket, and a shutdown."""
         if self.writer.over:
             return
-        is_stuck = self.writer.is_sending or self.machine.outcome is Outcome.SLOW_CLIENT
+        is_stuck = self.writer.is_sending or self.machine.behind_since is not None
         self.writer.abandon()
         if is_stuck:
             self.writer.connection.abort()
