@@ -23,7 +23,7 @@ class Line:
         known: Whether that can be known.
     """
 
-    ends_connection = ready = False
+    ends_connection = ready = ended = False
 
     def __init__(self, taken: Callable[[float], int], *, known: bool = True) -> None:
         self._taken = taken

@@ -110,6 +110,26 @@ async def test_an_iterator_that_waits_in_vain_is_closed() -> None:
     await visit.ending()
 
 
+async def test_a_source_has_started_when_it_has_a_thread() -> None:
+    threads, feed = ThreadPool(1), Feed()
+    first, second = (ThreadedIterator(source, threads) for source in (feed(), iter([b"x"])))
+    assert not first.started
+    await anext(first)
+    stepping = asyncio.create_task(_step(second))
+    await turns()
+    assert (first.started, second.started) == (True, False)
+    stepping.cancel()
+    await asyncio.wait([stepping])
+    await second.aclose()
+    assert not second.started
+    feed.go_on.set()
+    await first.aclose()
+
+
+async def _step(source: ThreadedIterator) -> None:
+    await anext(source)
+
+
 async def test_the_first_chunks_deadline_runs_while_a_source_waits_for_a_thread() -> None:
     policy = Policy(heartbeat=None, hold=None, first_chunk=7)
     threads, first, visit = await a_full_pool()

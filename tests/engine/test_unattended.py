@@ -10,7 +10,17 @@ from typing import Any
 
 import pytest
 
-from endwell import Cause, EventStream, Finish, Grace, NDJSONStream, Outcome, SourceEnd, current_stream
+from endwell import (
+    Cause,
+    Ending,
+    EventStream,
+    Finish,
+    Grace,
+    NDJSONStream,
+    Outcome,
+    SourceEnd,
+    current_stream,
+)
 from endwell.engine import Registry
 from tests.engine.scene import FULL, QUIET, Diary, Visit, now
 from tests.peer import FOREVER, Peer
@@ -167,7 +177,7 @@ async def test_it_can_be_stopped() -> None:
     diary = Diary()
     response = NDJSONStream(numbers(diary), policy=replace(QUIET, on_leave="finish"))
     response.attach(registry, None)
-    endings = []
+    endings: list[Ending] = []
     registry.callbacks.append(endings.append)
     client = Peer(response)
     await asyncio.sleep(1.5)
@@ -247,15 +257,16 @@ async def test_nothing_is_kept_of_what_nobody_takes() -> None:
             yield "x" * 100
             if number % 1000 == 0:
                 await asyncio.sleep(0.001)
-                held.append(len(stream.writer.frames))
+                held.append(len(frames))
 
     registry = Registry(QUIET)
     response = NDJSONStream(source(), policy=replace(QUIET, on_leave="finish"))
     response.attach(registry, None)
     client = Peer(response, sends={2: FOREVER})
     await asyncio.sleep(0)
-    stream = registry.get(registry.active()[0].id)  # type: ignore[assignment]
+    stream = registry.get(registry.active()[0].id)
     assert stream is not None
+    frames = stream.writer.frames
     client.leave()
     await client.finished()
     assert max(held) < 2000

@@ -125,6 +125,13 @@ def test_the_token_is_not_for_clients_that_are_no_event_source(dialect: str) -> 
         EventStream([], resume_token=True, dialect=dialect)
 
 
+async def test_an_applications_dialect_gives_way_to_it() -> None:
+    app, _, _ = application(dialect="openai-chat")
+    client = await seen_by_a_browser(app, "/failing")
+    assert json.loads(client.data[-1])["code"] == "internal_error"
+    assert client.events == ["error"]
+
+
 # -- a server that is going away -----------------------------------------------------------------------------
 
 

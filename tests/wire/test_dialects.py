@@ -222,8 +222,7 @@ tellings = st.builds(
 )
 
 
-@pytest.mark.parametrize("dialect", EVENT_STREAMS, ids=named)
-@given(told=tellings)
+@given(dialect=st.sampled_from(EVENT_STREAMS), told=tellings)
 def test_whatever_is_told_it_is_one_event_that_no_splitter_of_lines_breaks(
     dialect: Dialect, told: Told
 ) -> None:
@@ -234,8 +233,7 @@ def test_whatever_is_told_it_is_one_event_that_no_splitter_of_lines_breaks(
     assert "\n".join(frame.decode().splitlines()) + "\n" == frame.decode()
 
 
-@pytest.mark.parametrize("dialect", [Generic(), OpenAIChat(), OpenAIResponses(), AGUI()], ids=named)
-@given(told=tellings)
+@given(dialect=st.sampled_from([Generic(), OpenAIChat(), OpenAIResponses(), AGUI()]), told=tellings)
 def test_code_message_and_reference_come_back_as_they_were_told(dialect: Dialect, told: Told) -> None:
     (message,) = decode(dialect.frame(told))
     said = texts_in(json.loads(message.data))
@@ -250,7 +248,6 @@ def test_whatever_is_told_in_ndjson_is_one_line(told: Told) -> None:
     assert json.loads(line) == {"error": {"code": told.code, "message": told.message, "ref": told.ref}}
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=named)
-@given(told=tellings)
+@given(dialect=st.sampled_from(DIALECTS), told=tellings)
 def test_whatever_is_told_has_an_http_error_too(dialect: Dialect, told: Told) -> None:
     assert told.message in texts_in(json.loads(body_bytes(dialect, told)))

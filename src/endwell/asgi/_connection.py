@@ -12,7 +12,7 @@ import anyio.to_thread
 from endwell.asgi import _sockets
 from endwell.asgi._client import ClientSocket
 from endwell.asgi._pacing import Pacing
-from endwell.asgi._uvicorn import CloseDelimited, flow_of
+from endwell.asgi._uvicorn import CloseDelimited, flow_of, has_ended
 from endwell.types import Message, Receive, Scope, Send, is_http_1_0
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -66,6 +66,11 @@ class HTTPConnection:
         """See `endwell.engine.Connection`."""
         flow = self._flow
         return flow is not None and not flow.write_paused
+
+    @property
+    def ended(self) -> bool:
+        """See `endwell.engine.Connection`."""
+        return has_ended(self._receive)
 
     def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
         """See `endwell.engine.Connection`."""

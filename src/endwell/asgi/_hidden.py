@@ -1,9 +1,8 @@
 """Noticing a client whose FIN the server does not read.
 
 A server that has paused reading, because the client is behind or has sent a second request already, leaves
-the
-FIN in the kernel, where nobody sees it before something is written. The kernel tells all the same: EPOLLRDHUP
-on the connection's own descriptor.
+the FIN in the kernel, where nobody sees it before something is written. The kernel tells all the same:
+EPOLLRDHUP on the connection's own descriptor.
 
 It costs a system call, so it is for streams that have lived for a moment: short ones pay for being in a set.
 One epoll object serves all streams of an event loop, and the loop waits for that alone.

@@ -2,13 +2,13 @@
 
 TCP_USER_TIMEOUT ends a connection whose window has been closed for so long, and to the kernel a window that
 opens by less than the next block (up to 64 KiB) is still closed: a reader of 4 kbit/s with a full window is
-cut
-after 30 s, though it has read all the time. So while a stream lives whose client has its window closed, the
-timeout is lifted, and what the client acknowledges is looked at instead.
+cut after 30 s, though it has read all the time. So while a stream lives whose client has its window closed,
+the timeout is lifted, and what the client acknowledges is looked at instead.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -17,10 +17,9 @@ from endwell.asgi import _kernel, _sockets
 
 LOOKS = 4
 """Looks within the timeout: the second one in a row that sees a closed window comes in good time."""
-LEFT_TO_THE_SEND_DEADLINE = 2.0
-"""A client that takes nothing is ended after this many times `vanished`: earlier, it is the policy's `send`
-that
-decides whether it is slow."""
+BEYOND = 2.0
+"""A client that takes nothing is ended after this many times `vanished`, and not before the policy's `send` has
+had its chance: it is that which says `slow_client`."""
 AFTER_THE_END = 10.0
 """What a finished stream has left in the kernel's buffer may take this many times `vanished` for a block."""
 
@@ -31,16 +30,25 @@ class Patience:
     Args:
         port: The server's.
         vanished: Seconds.
+        send: The policy's; None waits for a slow client for ever.
         clock: The time in seconds.
 
     Attributes:
         every: Seconds between looks.
     """
 
-    __slots__ = ("_acked", "_clock", "_lifted_at", "_moved_at", "_port", "_vanished", "every")
+    __slots__ = ("_acked", "_clock", "_lifted_at", "_limit", "_moved_at", "_port", "_vanished", "every")
 
-    def __init__(self, port: int, vanished: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        port: int,
+        vanished: float,
+        *,
+        send: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
+        self._limit = math.inf if send is None else max(BEYOND * vanished, send + vanished)
         self.every = vanished / LOOKS
         self._port = port
         self._vanished = vanished
@@ -69,7 +77,7 @@ class Patience:
         if not waits:
             self._lifted_at = None
             _kernel.set_timeout(connection, self._vanished)
-        return now - self._moved_at >= LEFT_TO_THE_SEND_DEADLINE * self._vanished
+        return now - self._moved_at >= self._limit
 
     def end(self, connection: socket.socket) -> None:
         """Put the timeout back; it counts from when the window was first closed."""

@@ -99,7 +99,9 @@ async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registr
     _warm_up()
     pump.listen(stream.client_gone)
     watch = pump.start()
-    attention = attend(connection.client, leave=pump.leave, vanished=registry.vanished)
+    attention = attend(
+        connection.client, leave=pump.leave, vanished=registry.vanished, send=stream.policy.send
+    )
     registry.add(stream)
     try:
         await stream.serve(connection)

@@ -28,6 +28,16 @@ def flow_of(receive: Receive) -> Flow | None:
     return flow if hasattr(flow, "write_paused") else None
 
 
+def has_ended(receive: Receive) -> bool:
+    """Whether the server that uvicorn's own `receive` belongs to has taken the end of the body.
+
+    From then on it reports a disconnect, also while a middleware still holds the last `send` up.
+    """
+    cycle = getattr(receive, "__self__", None)
+    is_uvicorns = type(cycle).__module__.startswith("uvicorn.")
+    return is_uvicorns and getattr(cycle, "response_complete", False) is True
+
+
 def transport_of(receive: Receive) -> asyncio.Transport | None:
     """The transport of the connection that uvicorn's own `receive` belongs to; None for any other server."""
     cycle = getattr(receive, "__self__", None)

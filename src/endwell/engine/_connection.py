@@ -24,6 +24,10 @@ class Connection(Protocol):
     def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
         """A piece of the body as a send to step, for when `ready`: it should run through unsuspended."""
 
+    @property
+    def ended(self) -> bool:
+        """The server is known to have taken the end of the body: what it says from then on is no news."""
+
     def taken(self) -> int | None:
         """Bytes that the client has acknowledged so far, a rising count; None where that cannot be known."""
 

@@ -11,7 +11,7 @@ from types import FrameType
 
 ENDWELL = str(Path(__file__).parents[1]) + os.sep
 ASYNCIO = str(Path(asyncio.__file__).parent) + os.sep
-_PYTHON = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
+_PYTHON = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 _PACKAGES = tuple(f"{os.sep}{folder}{os.sep}" for folder in ("site-packages", "dist-packages"))
 
 

@@ -112,7 +112,10 @@ class ThreadPool:
             is_news = bool(self._waiting) and not self._crowded
             self._crowded |= is_news
         if is_news:
-            logger.warning("all %d threads for sync sources are in use: others wait for one", self.size)
+            logger.warning(
+                "all %d threads for sync sources are in use, and others wait; Streams(threads=…) sets how many",
+                self.size,
+            )
         self._start(following)
 
     def withdraw(self, job: Job) -> bool:

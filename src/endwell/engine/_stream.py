@@ -196,7 +196,7 @@ class Stream:
 
     def client_gone(self) -> None:
         """The client has left: end the stream, and write nothing any more."""
-        if self.writer.complete:
+        if self.writer.complete or (self.writer.ending and self.writer.connection.ended):
             self.flushed()  # some servers say so when the response is complete; and nothing is lost any more
             return
         self.end(Cause.DISCONNECT)

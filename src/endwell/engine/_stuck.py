@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -91,8 +91,8 @@ def _thread(frame: FrameType | None) -> ThreadedIterator | None:
 
 
 def _unfinished(futures: Any) -> Any:
-    if not isinstance(futures, Iterable):
-        return None
+    if not isinstance(futures, (set, list, tuple)):
+        return None  # to look into a generator would take from it
     return next((each for each in futures if isinstance(each, asyncio.Task) and not each.done()), None)
 
 

@@ -48,6 +48,7 @@ class Work:
     """
 
     __slots__ = (
+        "_begun",
         "_cancelled",
         "_cleaning",
         "_owned",
@@ -69,7 +70,7 @@ class Work:
         self._owned = list(owns)
         self._spawned: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
-        self._pulling = False
+        self._begun = self._pulling = False
         self._cancelled = False
         self._cleaning = False
         self.errors: list[BaseException] = []
@@ -83,6 +84,17 @@ class Work:
     def start(self) -> None:
         """Start the source's task, in a copy of the caller's context."""
         self._task = asyncio.create_task(self._run(), name="endwell source")
+        self._task.add_done_callback(self._never_began)
+
+    def _never_began(self, _: object) -> None:
+        """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
+        if not self._begun:
+            self._task = asyncio.create_task(self._release_unused(), name="endwell source")
+
+    async def _release_unused(self) -> None:
+        self._begun = True
+        self._stream.end(Cause.SERVER_CANCELLED)
+        await self._clean_up()
 
     def cancel(self) -> None:
         """Cancel the source, if it is still running; a cleanup is never disturbed."""
@@ -117,7 +129,8 @@ class Work:
         stuck_at = where(self._task, self._source.iterator)
         self.overdue = True
         self.source_end = SourceEnd.OVERDUE
-        self._task.cancel()
+        if self._begun:  # else it would never do so, and it has things to release
+            self._task.cancel()
         _let_go.add(self._task)
         self._task.add_done_callback(_let_go.discard)
         self._finish()
@@ -151,6 +164,7 @@ class Work:
     # -- the source's task -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        self._begun = True
         current.set(self._stream)
         try:
             await self._pull()

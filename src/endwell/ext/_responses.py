@@ -169,9 +169,16 @@ class StreamResponse(Response):
             owns=owned,
             callbacks=self._callbacks,
             registry=registry,
-            dialect=self._dialect or _dialect_of(registry, self._format),
+            dialect=self._dialect or self._dialect_of(registry),
             resumable=self._resumable,
         )
+
+    def _dialect_of(self, registry: Registry | None) -> Dialect | None:
+        """The application's, where it fits. Bytes stay without: their source alone knows what they say."""
+        dialect = None if registry is None else registry.dialect
+        if dialect is None or isinstance(self._format, Raw) or dialect.media_type != self._format.media_type:
+            return None
+        return None if self._resumable and isinstance(dialect, _NOT_FOR_EVENT_SOURCE) else dialect
 
 
 class EventStream(StreamResponse):
@@ -259,14 +266,6 @@ def route_of(scope: Scope) -> str:
 def effective_route(scope: Scope) -> Any:
     """The route that answers; for an included router FastAPI keeps its own, with the prefix."""
     return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-
-
-def _dialect_of(registry: Registry | None, format: Format) -> Dialect | None:  # noqa: A002 - the field's word
-    """An application's dialect, where it fits. Bytes stay without: their source alone knows what they say."""
-    dialect = None if registry is None else registry.dialect
-    if dialect is None or isinstance(format, Raw) or dialect.media_type != format.media_type:
-        return None
-    return dialect
 
 
 def _check_status(status: Any) -> int:
