@@ -1,7 +1,7 @@
 """Streaming responses that end well, however they end."""
 
 from endwell.asgi import CancelOnDisconnect
-from endwell.engine import CurrentStream, Snapshot, current_stream
+from endwell.engine import Busy, CurrentStream, Snapshot, current_stream
 from endwell.errors import (
     ChunkError,
     ChunkTypeError,
@@ -30,6 +30,7 @@ from endwell.settings import Finish, Grace, Policy
 from endwell.wire import Dialect, Event, Told
 
 __all__ = [
+    "Busy",
     "ByteStream",
     "CancelOnDisconnect",
     "Cause",

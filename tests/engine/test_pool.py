@@ -197,7 +197,7 @@ def test_a_thread_that_has_ended_has_no_frame_even_if_another_has_its_number(blo
 
 
 def crowds(caplog: pytest.LogCaptureFixture) -> int:
-    return sum("all 2 threads" in record.message for record in caplog.records)
+    return sum("sync sources (2) are all in use" in record.message for record in caplog.records)
 
 
 def test_a_full_pool_is_told_once_until_it_has_emptied(

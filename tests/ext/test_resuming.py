@@ -121,7 +121,7 @@ def test_the_token_is_a_switch() -> None:
 
 @pytest.mark.parametrize("dialect", ["openai-chat", "openai-responses", "anthropic", "ai-sdk", "ag-ui"])
 def test_the_token_is_not_for_clients_that_are_no_event_source(dialect: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"to clients of '{dialect}' its last event is none"):
+    with pytest.raises(ConfigurationError, match=f"to clients of '{dialect}' its end is no event"):
         EventStream([], resume_token=True, dialect=dialect)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -10,10 +11,13 @@ from typing import TypeVar
 
 from endwell.asgi import _sockets
 from endwell.asgi._lookup import look_up
-from endwell.asgi._uvicorn import abort, transport_of
+from endwell.asgi._uvicorn import abort, hang_up, transport_of
 from endwell.types import Receive, Scope
 
 T = TypeVar("T")
+
+IN_THE_END = 1.0
+"""Seconds between looks at a shared connection that is to be reset when the process goes away."""
 
 
 class ClientSocket:
@@ -25,9 +29,19 @@ class ClientSocket:
 
     Attributes:
         shared: It carries other responses at the same time: HTTP/2.
+        going_away: Says whether the process is shutting down.
     """
 
-    __slots__ = ("_aborted", "_descriptor", "_receive", "_scope", "_searched", "_transport", "shared")
+    __slots__ = (
+        "_aborted",
+        "_descriptor",
+        "_receive",
+        "_scope",
+        "_searched",
+        "_transport",
+        "going_away",
+        "shared",
+    )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
@@ -35,6 +49,7 @@ class ClientSocket:
         self._scope = scope
         self._descriptor: int | None = None
         self._searched = self._aborted = False
+        self.going_away: Callable[[], bool] = _never
         self.shared = not str(scope.get("http_version", "1.1")).startswith("1")
 
     @property
@@ -99,11 +114,27 @@ class ClientSocket:
         """See `endwell.engine.Connection`. None on a shared one: others take from it too."""
         return None if self.shared else self.acked()
 
+    def hang_up(self) -> bool:
+        """End uvicorn's connection when what waits is sent, without an end of the body. False elsewhere."""
+        if self._transport is None or self.shared:
+            return False
+        hang_up(self._receive, self._transport)
+        return True
+
     def abort(self) -> None:
-        """See `endwell.engine.Connection`. A shared one is left alone: the others on it have done nothing."""
-        if self.shared or self._aborted:
+        """See `endwell.engine.Connection`.
+
+        A shared one is left alone, since the others on it have done nothing, until the process goes away.
+        """
+        if self._aborted:
             return
         self._aborted = True
+        if self.shared and not self.going_away():
+            self.locate(self._reset_in_the_end)
+        else:
+            self._reset()
+
+    def _reset(self) -> None:
         descriptor = self.descriptor()
         if self._transport is not None:
             if descriptor is not None:
@@ -118,10 +149,23 @@ class ClientSocket:
             with contextlib.suppress(RuntimeError):  # no more threads to be had
                 thread.start()
 
+    def _reset_in_the_end(self, descriptor: int | None) -> None:
+        """Look, as long as the connection is there, whether the process goes away: it would be waited for."""
+        if descriptor is None or self.on(descriptor, _sockets.has_hung_up) is not False:
+            return
+        if self.going_away():
+            self._reset()
+        else:
+            asyncio.get_running_loop().call_later(IN_THE_END, self._reset_in_the_end, descriptor)
+
     def _abort_found(self, address: _sockets.Address) -> None:
         descriptor = _sockets.scan().connections.get(address)
         if descriptor is not None:
             self.on(descriptor, _sockets.disconnect)
+
+
+def _never() -> bool:
+    return False
 
 
 def _ignore(_: int | None) -> None:

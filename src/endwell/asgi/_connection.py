@@ -17,6 +17,11 @@ from endwell.types import Message, Receive, Scope, Send, is_http_1_0
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
+PIECE = 16 * 1024
+"""Bytes that go out together over HTTP/2: its usual frame, into which servers split them anyway. What the
+server takes is the only progress to be seen there, so this over `Policy.send` is the slowest reader that is
+kept: by default 4 kbit/s."""
+
 
 class HTTPConnection:
     """One open response, HTTP or the denial of a WebSocket handshake.
@@ -33,6 +38,7 @@ class HTTPConnection:
         "_body",
         "_close_delimited",
         "_flow",
+        "_handed",
         "_headers",
         "_pacing",
         "_prefix",
@@ -55,11 +61,12 @@ class HTTPConnection:
         self._prefix = "websocket." if scope["type"] == "websocket" else ""
         self._body = f"{self._prefix}http.response.body"
         self._flow = flow_of(receive)
+        self._handed = 0
         self.client = ClientSocket(scope, receive)
         self._pacing = Pacing(self.client) if self._is_daphne() or self.client.shared else None
         self.ends_connection = is_http_1_0(scope) or (b"connection", b"close") in scope.get("headers", ())
         self.hung_up = False
-        """The body was cut below the server: nothing must be raised to it any more."""
+        """The body was cut below the server: it need not be told by an exception."""
 
     @property
     def ready(self) -> bool:
@@ -77,6 +84,11 @@ class HTTPConnection:
         # `ready` says that this is uvicorn, whose send, and that of every middleware, is a coroutine.
         return self._send({"type": self._body, "body": data, "more_body": True})  # type: ignore[return-value]
 
+    @property
+    def bears_no_exception(self) -> bool:
+        """In mid-body an exception would stop daphne's own supervision of all its applications."""
+        return self.hung_up and self._is_daphne()
+
     async def open(self) -> None:
         self._close_delimited = CloseDelimited.where_needed(self._scope, self._receive)
         await self._send(self._start(self._status, self._headers))
@@ -84,9 +96,17 @@ class HTTPConnection:
     async def write(self, data: bytes, *, more: bool) -> None:
         if self._close_delimited is not None and not more:
             self._close_delimited.last(data)
+        if self.client.shared:
+            while len(data) > PIECE:
+                await self._hand_over(data[:PIECE], more=True)
+                data = data[PIECE:]
+        await self._hand_over(data, more=more)
+
+    async def _hand_over(self, data: bytes, *, more: bool) -> None:
         await self._send({"type": self._body, "body": data, "more_body": more})
         if self._pacing is not None and more:
             await self._pacing.sent(len(data))
+        self._handed += len(data)
 
     async def refuse(self, status: int, body: bytes) -> None:
         headers = [
@@ -114,22 +134,23 @@ class HTTPConnection:
 
         To raise is not enough: BaseHTTPMiddleware ends the body of an application that raised as if it were
         whole. A `pathsend` message passes through every middleware, none ends the body for it, and the
-        servers
-        that do not know it raise. The empty path makes sure that none that does finds a file.
+        servers that do not know it raise. The empty path makes sure that none that does finds a file.
         """
         if is_http_1_0(self._scope):
             # Without chunks the end of the connection is the end of the body; only a reset tells a cut.
             await anyio.to_thread.run_sync(_sockets.reset_on_close, self._scope)
+        if self.client.hang_up():
+            self.hung_up = True
+            return
         if self._is_daphne():
-            # An exception in mid-body stops daphne's own supervision of all its applications.
             self.hung_up = await anyio.to_thread.run_sync(_sockets.hang_up, self._scope)
             return
         with contextlib.suppress(Exception):
             await self._send({"type": "http.response.pathsend", "path": ""})
 
     def taken(self) -> int | None:
-        """See `endwell.engine.Connection`."""
-        return self.client.taken()
+        """See `endwell.engine.Connection`. Over HTTP/2 what the server has taken, for want of better."""
+        return self._handed if self.client.shared else self.client.taken()
 
     def abort(self) -> None:
         """See `endwell.engine.Connection`."""

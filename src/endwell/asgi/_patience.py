@@ -18,8 +18,8 @@ from endwell.asgi import _kernel, _sockets
 LOOKS = 4
 """Looks within the timeout: the second one in a row that sees a closed window comes in good time."""
 BEYOND = 2.0
-"""A client that takes nothing is ended after this many times `vanished`, and not before the policy's `send` has
-had its chance: it is that which says `slow_client`."""
+"""A client that takes nothing is ended after this many times `vanished`, and not before the policy's `send`
+has had its chance: it is that which says `slow_client`."""
 AFTER_THE_END = 10.0
 """What a finished stream has left in the kernel's buffer may take this many times `vanished` for a block."""
 

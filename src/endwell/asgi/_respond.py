@@ -99,6 +99,7 @@ async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registr
     _warm_up()
     pump.listen(stream.client_gone)
     watch = pump.start()
+    connection.client.going_away = lambda: registry.draining
     attention = attend(
         connection.client, leave=pump.leave, vanished=registry.vanished, send=stream.policy.send
     )
@@ -118,11 +119,9 @@ def _warm_up() -> None:
 
 
 def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
-    if connection.hung_up:
-        return
-    if stream.error is not None:
+    if stream.error is not None and not connection.bears_no_exception:
         raise stream.error
-    if stream.writer.was_cut:
+    if stream.writer.was_cut and not connection.hung_up:
         raise StreamCut(f"the body was cut: {stream.machine.outcome} (stream {stream.id})")
 
 

@@ -51,6 +51,16 @@ def transport_of(receive: Receive) -> asyncio.Transport | None:
 def abort(receive: Receive, transport: asyncio.Transport) -> None:
     """Drop the connection that uvicorn's own `receive` belongs to, with all that waits in it."""
     transport.abort()
+    _disconnected(receive)
+
+
+def hang_up(receive: Receive, transport: asyncio.Transport) -> None:
+    """End the connection that uvicorn's own `receive` belongs to, when what waits in it is sent."""
+    transport.close()
+    _disconnected(receive)
+
+
+def _disconnected(receive: Receive) -> None:
     # As uvicorn's protocol does a moment later, when it is told of the lost connection. An application that
     # returns before that would be reported as one that broke off.
     receive.__self__.disconnected = True  # type: ignore[attr-defined]

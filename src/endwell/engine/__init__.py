@@ -4,7 +4,7 @@ from endwell.engine._asker import Asker
 from endwell.engine._connection import Connection
 from endwell.engine._current import CurrentStream, Gone, Sent, current_stream
 from endwell.engine._owned import Release, release_all, releaser
-from endwell.engine._pool import DEFAULT_SIZE
+from endwell.engine._pool import DEFAULT_SIZE, Busy
 from endwell.engine._registry import UNATTENDED, VANISHED, Registry, Snapshot
 from endwell.engine._source import SourceHandle
 from endwell.engine._stream import Stream
@@ -16,6 +16,7 @@ __all__ = [
     "UNATTENDED",
     "VANISHED",
     "Asker",
+    "Busy",
     "Connection",
     "CurrentStream",
     "Gone",

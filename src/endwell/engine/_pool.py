@@ -113,7 +113,7 @@ class ThreadPool:
             self._crowded |= is_news
         if is_news:
             logger.warning(
-                "all %d threads for sync sources are in use, and others wait; Streams(threads=…) sets how many",
+                "the threads for sync sources (%d) are all in use, and others wait; see Streams(threads=…)",
                 self.size,
             )
         self._start(following)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from endwell.engine._latch import Latch
-from endwell.engine._pool import ThreadPool
+from endwell.engine._pool import DEFAULT_SIZE, ThreadPool
 from endwell.engine._stream import Stream
 from endwell.engine._unattended import Unattended
 from endwell.lifecycle import Cause, State
@@ -63,12 +63,12 @@ class Registry:
         dialect: Dialect | None = None,
         vanished: float | None = VANISHED,
         unattended: int = UNATTENDED,
-        threads: int | None = None,
+        threads: int = DEFAULT_SIZE,
     ) -> None:
         self.policy = policy
         self.dialect = dialect
         self.vanished = vanished
-        self.pool = None if threads is None else ThreadPool(threads)
+        self.pool = ThreadPool(threads)
         self._unattended = Unattended(unattended)
         self.callbacks: list[Callback] = []
         self.draining = False

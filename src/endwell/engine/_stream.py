@@ -130,6 +130,10 @@ class Stream:
                 raise
             hit = error
             await wait_out(asyncio.create_task(self._interrupted(error, connection)))
+            # That task may have been cancelled as well, as asyncio.run does with all there are.
+            if self.machine.outcome is None:
+                self.end(Cause.SERVER_CANCELLED)
+            self.writer.abandon()
         hit = await wait_out(self.work.over) or hit
         self._disarm()
         self._attended()
@@ -169,7 +173,7 @@ class Stream:
             bytes=writer.bytes,
             heartbeats=writer.heartbeats,
             discarded=writer.discarded + len(writer.frames),
-            source=self.work.source_end,
+            source=self.work.source_end(),
             on_leave=machine.on_leave if machine.outcome is Outcome.CLIENT_GONE else None,
             error=self.error,
             reference=self._reference,

@@ -17,6 +17,7 @@ from endwell.engine._pull import pull
 from endwell.engine._source import SourceHandle
 from endwell.engine._stuck import where
 from endwell.engine._tasks import contained, crash
+from endwell.engine._threads import ThreadedIterator
 from endwell.errors import NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
 from endwell.observe import SourceEnd
@@ -44,7 +45,6 @@ class Work:
         over_at: When that was.
         overdue: The cleanup was given up.
         errors: What the cleanup raised.
-        source_end: What became of the source.
     """
 
     __slots__ = (
@@ -54,6 +54,7 @@ class Work:
         "_owned",
         "_pulling",
         "_source",
+        "_source_end",
         "_spawned",
         "_stream",
         "_task",
@@ -61,7 +62,6 @@ class Work:
         "over",
         "over_at",
         "overdue",
-        "source_end",
     )
 
     def __init__(self, stream: Stream, source: SourceHandle, owns: Iterable[Release]) -> None:
@@ -77,7 +77,7 @@ class Work:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over_at = 0.0
         self.overdue = False
-        self.source_end = SourceEnd.NEVER_STARTED
+        self._source_end = SourceEnd.NEVER_STARTED
 
     # -- asked from other tasks --------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Work:
         assert self._task is not None
         stuck_at = where(self._task, self._source.iterator)
         self.overdue = True
-        self.source_end = SourceEnd.OVERDUE
+        self._source_end = SourceEnd.OVERDUE
         if self._begun:  # else it would never do so, and it has things to release
             self._task.cancel()
         _let_go.add(self._task)
@@ -180,11 +180,11 @@ class Work:
         if self._stream.decided:
             return  # ended before it started: what it owns is released all the same
         self._pulling = True
-        self.source_end = SourceEnd.CANCELLED
+        self._source_end = SourceEnd.CANCELLED
         try:
             await pull(self._source.open(self._stream.pool), self._stream)
         except StopAsyncIteration:
-            self.source_end = SourceEnd.FINISHED
+            self._source_end = SourceEnd.FINISHED
         finally:
             self._pulling = False
 
@@ -192,7 +192,7 @@ class Work:
         if not self._stream.decided and self._is_cancelled_from_outside(error):
             self._stream.end(Cause.SERVER_CANCELLED)
         elif not self._stream.decided:
-            self.source_end = SourceEnd.RAISED
+            self._source_end = SourceEnd.RAISED
             self._stream.end(Cause.SOURCE_RAISED, error=self._explain(error))
         elif not isinstance(error, asyncio.CancelledError):
             self.errors.append(error)
@@ -211,6 +211,13 @@ class Work:
         return error if isinstance(error, Exception) else crash(error, "the source")
 
     # -- its cleanup -------------------------------------------------------------------------------------
+
+    def source_end(self) -> SourceEnd:
+        """What became of the source."""
+        iterator = self._source.iterator
+        if isinstance(iterator, ThreadedIterator) and not iterator.started:
+            return SourceEnd.NEVER_STARTED  # it waited for a thread
+        return self._source_end
 
     async def _clean_up(self) -> None:
         """Release everything in reverse order, whatever each of them does."""

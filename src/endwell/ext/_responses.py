@@ -206,7 +206,7 @@ class EventStream(StreamResponse):
         super().__init__(source, format=SSE(), **options)
         if resume_token and isinstance(self._dialect, _NOT_FOR_EVENT_SOURCE):
             raise ConfigurationError(
-                f"resume_token is for EventSource; to clients of {self._dialect.name!r} its last event is none"
+                f"resume_token is for EventSource: to clients of {self._dialect.name!r} its end is no event"
             )
         self._resumable = resume_token
 

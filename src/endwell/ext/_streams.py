@@ -12,7 +12,7 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpac
 from starlette.responses import Response
 
 from endwell.asgi import on_shutdown_signal
-from endwell.engine import DEFAULT_SIZE, UNATTENDED, VANISHED, Registry, Snapshot, Watchdog
+from endwell.engine import DEFAULT_SIZE, UNATTENDED, VANISHED, Busy, Registry, Snapshot, Watchdog
 from endwell.errors import ConfigurationError
 from endwell.ext._endpoints import Call, endpoint_for, resolve
 from endwell.ext._openapi import STREAM_MARK, StreamMark, document
@@ -205,6 +205,10 @@ class Streams:
     def active(self) -> list[Snapshot]:
         """Snapshots of all live streams, oldest first."""
         return self._registry.active()
+
+    def threads(self) -> Busy:
+        """How many sync sources run in a thread, wait for one, or were let go and hang in theirs."""
+        return self._registry.pool.busy()
 
     def stop(self, stream_id: str, reason: str | None = None) -> bool:
         """End one stream as `stopped`; from any thread, so from a sync endpoint too.
