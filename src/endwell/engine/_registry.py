@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from endwell.engine._latch import Latch
-from endwell.engine._pool import DEFAULT_SIZE, ThreadPool
+from endwell.engine._pool import ThreadPool
 from endwell.engine._stream import Stream
 from endwell.engine._unattended import Unattended
 from endwell.lifecycle import Cause, State
@@ -50,7 +50,8 @@ class Registry:
         vanished: Seconds in which the kernel is to find a client that vanished without a word; None leaves
             its own settings.
         unattended: How many sources may go on without their clients at once.
-        threads: How many sync sources may run at once.
+        threads: How many sync sources may run at once; None for a stream on its own, which shares the event
+            loop's.
 
     Attributes:
         pool: Where the threads of sync sources come from.
@@ -63,12 +64,12 @@ class Registry:
         dialect: Dialect | None = None,
         vanished: float | None = VANISHED,
         unattended: int = UNATTENDED,
-        threads: int = DEFAULT_SIZE,
+        threads: int | None = None,
     ) -> None:
         self.policy = policy
         self.dialect = dialect
         self.vanished = vanished
-        self.pool = ThreadPool(threads)
+        self.pool = None if threads is None else ThreadPool(threads)
         self._unattended = Unattended(unattended)
         self.callbacks: list[Callback] = []
         self.draining = False

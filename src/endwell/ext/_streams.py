@@ -208,7 +208,9 @@ class Streams:
 
     def threads(self) -> Busy:
         """How many sync sources run in a thread, wait for one, or were let go and hang in theirs."""
-        return self._registry.pool.busy()
+        pool = self._registry.pool
+        assert pool is not None
+        return pool.busy()
 
     def stop(self, stream_id: str, reason: str | None = None) -> bool:
         """End one stream as `stopped`; from any thread, so from a sync endpoint too.
