@@ -23,7 +23,7 @@ app = FastAPI(lifespan=streams.compose(lifespan))  # the pool closes after the l
 
 async def rows(pool: Any, query: str) -> AsyncIterator[dict[str, Any]]:
     """Holds a connection while its rows flow, and not a moment longer."""
-    async with pool.acquire() as connection, connection.transaction():
+    async with pool.acquire(timeout=10) as connection, connection.transaction():
         async for row in connection.cursor(query):
             yield dict(row)
 

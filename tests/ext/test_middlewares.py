@@ -188,7 +188,9 @@ async def test_a_compressing_middleware_hides_no_cut() -> None:
     scene = Scene(kind="bytes")
     scene.app.add_middleware(GZipMiddleware, minimum_size=1)
     client = Client(scene.app, "/fails", headers=[(b"accept-encoding", b"gzip")])
-    assert isinstance(await client.over(), ValueError)
+    # Starlettes before 1.4 give the server a second start here, which it refuses as well.
+    await asyncio.wait([client.task])
+    assert isinstance(client.task.exception(), ValueError)
     assert (client.body, client.complete) == (b"a", False)
 
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from endwell.asgi._pump import Pump
-from endwell.engine import contained, wait_out
+from endwell.engine import contained, end, wait_out
 from endwell.errors import ConfigurationError
 from endwell.observe import logger
 from endwell.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,8 +59,7 @@ class Handler(Generic[T]):
         try:
             await self._finish()
         finally:
-            watch.cancel()
-            await wait_out(watch)  # a response that listens for itself must find receive() free
+            await end(watch)  # a response that listens for itself must find receive() free
             if inspect.iscoroutine(self._work):
                 self._work.close()  # for one that was cancelled before it started
         return self._result(pump)

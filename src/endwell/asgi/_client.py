@@ -38,6 +38,7 @@ class ClientSocket:
         "_receive",
         "_scope",
         "_searched",
+        "_socket",
         "_transport",
         "going_away",
         "shared",
@@ -47,6 +48,7 @@ class ClientSocket:
         self._receive = receive
         self._transport = transport_of(receive)
         self._scope = scope
+        self._socket: socket.socket | None = None
         self._descriptor: int | None = None
         self._searched = self._aborted = False
         self.going_away: Callable[[], bool] = _never
@@ -66,9 +68,11 @@ class ClientSocket:
         """The server's descriptor of it, as far as known; another's, if the server has closed it since."""
         if self._transport is None:
             return self._descriptor
-        # One that is closing may have its socket for long, for what the client has not taken yet.
-        connection = self._transport.get_extra_info("socket")
-        number: int = -1 if connection is None else connection.fileno()
+        # One that is closing may have its socket for long, for what the client has not taken yet. Asked for
+        # once: a transport of TLS that was aborted does not know it any more.
+        if self._socket is None:
+            self._socket = self._transport.get_extra_info("socket")
+        number: int = -1 if self._socket is None else self._socket.fileno()
         return number if number >= 0 else None
 
     def locate(self, then: Callable[[int | None], None]) -> None:

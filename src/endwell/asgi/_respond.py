@@ -108,8 +108,10 @@ async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registr
         await stream.serve(connection)
     finally:
         watch.cancel()
-        attention.stop()
-        registry.over(stream)
+        try:
+            attention.stop()
+        finally:
+            registry.over(stream)
 
 
 @functools.cache

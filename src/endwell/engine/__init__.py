@@ -8,7 +8,7 @@ from endwell.engine._pool import DEFAULT_SIZE, Busy
 from endwell.engine._registry import UNATTENDED, VANISHED, Registry, Snapshot
 from endwell.engine._source import SourceHandle
 from endwell.engine._stream import Stream
-from endwell.engine._tasks import contained, wait_out
+from endwell.engine._tasks import contained, end, wait_out
 from endwell.engine._watchdog import Watchdog
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Watchdog",
     "contained",
     "current_stream",
+    "end",
     "release_all",
     "releaser",
     "wait_out",

@@ -12,6 +12,9 @@ from endwell.errors import SourceCrashed
 
 T = TypeVar("T")
 
+_AGAIN = 0.005
+"""Seconds after which a cancellation that had no effect is made again."""
+
 
 async def wait_out(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
     """Wait until `future` is done, however often the waiting task is cancelled meanwhile.
@@ -30,6 +33,21 @@ async def wait_out(future: asyncio.Future[Any]) -> asyncio.CancelledError | None
             except asyncio.CancelledError as error:
                 hit = error
     return hit
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel one of the library's own tasks and wait until it is over, however often the waiter is cancelled.
+
+    Once may not do: a scope that the task is just leaving may swallow it (anyio's task groups before 4.15,
+    which Starlette's BaseHTTPMiddleware has in each of its `receive()`).
+    """
+    while not task.done():
+        task.cancel()
+        with anyio.CancelScope(shield=True):
+            try:
+                await asyncio.wait([task], timeout=_AGAIN)
+            except asyncio.CancelledError:
+                pass
 
 
 async def contained(work: Awaitable[T], what: str) -> T:
