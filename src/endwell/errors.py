@@ -86,20 +86,29 @@ class ClientError(EndwellError):
         message: What the client may read.
         status: The HTTP status, 400 to 599, if none is out yet. Default 400.
 
+    A subclass may set them as class attributes instead.
+
     Raises:
         ConfigurationError: `status` is no such number.
         TypeError: `code` or `message` is no str.
     """
+
+    code = "client_error"
+    message = "The request cannot be served."
+    status = 400
 
     def __init__(self, code: str, message: str, *, status: int = 400) -> None:
         if not isinstance(code, str) or not isinstance(message, str):
             raise TypeError(f"a ClientError's code and message must be str, got {code!r} and {message!r}")
         if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004
             raise ConfigurationError(f"a ClientError's status must be from 400 to 599, got {status!r}")
-        super().__init__(f"{code}: {message}")
+        super().__init__(code, message)
         self.code = code
         self.message = message
         self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
 
 
 class StreamCut(EndwellError):

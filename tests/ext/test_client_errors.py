@@ -78,7 +78,7 @@ async def test_the_log_has_a_line_and_no_traceback_and_the_server_sees_no_crash(
 async def test_dependencies_leave_with_it_once(late: str) -> None:
     app, _, seen = application()
     await Client(app, f"/sse?late={late}").finished()
-    assert seen == ["rolled back: ClientError('quota_exceeded: You have used it up.')"]
+    assert seen == ["rolled back: ClientError('quota_exceeded', 'You have used it up.')"]
 
 
 async def test_a_dependency_that_raises_something_else_is_heard() -> None:

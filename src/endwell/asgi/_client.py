@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from endwell.asgi import _sockets
 from endwell.asgi._lookup import look_up
-from endwell.asgi._uvicorn import abort, hang_up, transport_of
+from endwell.asgi._uvicorn import abort, beneath, hang_up, mark_disconnected, transport_of
 from endwell.types import Receive, Scope
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class ClientSocket:
     __slots__ = (
         "_aborted",
         "_descriptor",
+        "_is_direct",
         "_receive",
         "_scope",
         "_searched",
@@ -45,8 +46,11 @@ class ClientSocket:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._is_direct = (transport := transport_of(receive)) is not None
+        if transport is None and (own := beneath(receive, scope)) is not None:
+            receive, transport = own, transport_of(own)
         self._receive = receive
-        self._transport = transport_of(receive)
+        self._transport = transport
         self._scope = scope
         self._socket: socket.socket | None = None
         self._descriptor: int | None = None
@@ -74,6 +78,18 @@ class ClientSocket:
             self._socket = self._transport.get_extra_info("socket")
         number: int = -1 if self._socket is None else self._socket.fileno()
         return number if number >= 0 else None
+
+    def is_closed(self, descriptor: int | None = None) -> bool:
+        """Whether the server has closed it already; where it had to be found, it was at `descriptor`."""
+        if self._transport is not None:
+            return self.descriptor() is None and self._socket is not None
+        if descriptor is None or (address := self.address) is None:
+            return False
+        try:
+            with _sockets.view(descriptor) as connection:
+                return not address.names(connection)
+        except OSError:
+            return True
 
     def locate(self, then: Callable[[int | None], None]) -> None:
         """Call `then` with the descriptor, now or soon; with None where it cannot be had."""
@@ -118,10 +134,15 @@ class ClientSocket:
         """See `endwell.engine.Connection`. None on a shared one: others take from it too."""
         return None if self.shared else self.acked()
 
+    def settle(self) -> None:
+        """The response is over. uvicorn tells but the last of pipelined requests of a lost connection."""
+        if self._transport is not None and self.is_closed():
+            mark_disconnected(self._receive)
+
     def hang_up(self) -> bool:
         """End uvicorn's connection when what waits is sent, without an end of the body. False elsewhere."""
-        if self._transport is None or self.shared:
-            return False
+        if self._transport is None or self.shared or not self._is_direct:
+            return False  # a middleware may hold back what was sent
         hang_up(self._receive, self._transport)
         return True
 

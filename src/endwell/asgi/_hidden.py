@@ -74,10 +74,13 @@ class Follower:
         """Nobody wants to know any more."""
         return self._watch is None
 
-    def look(self) -> None:
-        """Have the check look, if there is one."""
-        if self.check is not None and self.at is not None and self.client.on(self.at, self.check.look):
-            self.leave()
+    def is_gone(self) -> bool:
+        """Whether the server has closed the connection without a word here, or the check says so."""
+        if self.at is None:
+            return False
+        if self.client.is_closed(self.at):
+            return True
+        return self.check is not None and bool(self.client.on(self.at, self.check.look))
 
     def stop(self) -> None:
         """The stream is over."""
@@ -123,7 +126,11 @@ class _Watch:
             follower.client.locate(functools.partial(self._add, follower))
 
     def _add(self, follower: Follower, descriptor: int | None) -> None:
-        if descriptor is None or follower.over:
+        if follower.over:
+            return
+        if descriptor is None:
+            if follower.client.is_closed():
+                follower.leave()
             return
         if self._epoll is None:
             self._epoll = select.epoll()
@@ -155,7 +162,8 @@ class _Watch:
         """Look after everybody; a few at a time, so that other requests are not held up."""
         left = left or [follower for followers in self._watched.values() for follower in followers]
         for follower in left[-AT_A_TIME:]:
-            follower.look()
+            if follower.is_gone():
+                self._leave(follower)
         del left[-AT_A_TIME:]
         if left:
             asyncio.get_running_loop().call_soon(self._sweep, left)
@@ -173,12 +181,26 @@ class _Watch:
     def _look(self) -> None:
         if self._epoll is None:
             return
-        for descriptor, _ in self._epoll.poll(0):
+        events = self._epoll.poll(0)
+        for descriptor, _ in events:
             # A number may be another connection's by now. Whoever had it before has lost its client anyway.
             for follower in [*self._watched.get(descriptor, ())]:
                 if follower.client.on(descriptor, _sockets.has_hung_up) is not False:
-                    self._forget(follower, descriptor)
-                    follower.leave()
+                    self._leave(follower)
+        if not events:
+            self._look_for_closed()
+
+    def _look_for_closed(self) -> None:
+        """What happened is over: the server was quicker, and has closed the connection."""
+        for descriptor, followers in [*self._watched.items()]:
+            for follower in [*followers]:
+                if follower.client.is_closed(descriptor):
+                    self._leave(follower)
+
+    def _leave(self, follower: Follower) -> None:
+        if follower.at is not None:
+            self._forget(follower, follower.at)
+            follower.leave()
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()

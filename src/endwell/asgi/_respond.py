@@ -110,6 +110,7 @@ async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registr
         watch.cancel()
         try:
             attention.stop()
+            connection.client.settle()
         finally:
             registry.over(stream)
 

@@ -8,6 +8,11 @@ from typing import Any, Protocol
 
 from endwell.types import Receive, Scope, is_http_1_0
 
+MIDDLEWARES = 16
+"""Layers that are looked beneath, at most."""
+
+_RECEIVES = ("receive", "wrapped_receive")
+
 
 class Flow(Protocol):
     """uvicorn's flow control of one connection."""
@@ -48,21 +53,53 @@ def transport_of(receive: Receive) -> asyncio.Transport | None:
     return transport if hasattr(transport, "abort") and hasattr(transport, "get_extra_info") else None
 
 
+def beneath(receive: Receive, scope: Scope) -> Receive | None:
+    """Find uvicorn's own `receive` beneath those of middlewares; None where it is not to be seen.
+
+    Each middleware that listens too holds the one below it: in a closure, as everybody writes it, or in an
+    object, as Starlette's Request and `Pump` do. It is this request's if it has the very same headers.
+    """
+    for _ in range(MIDDLEWARES):
+        cycle = getattr(receive, "__self__", None)
+        if type(cycle).__module__.startswith("uvicorn."):
+            own: Any = getattr(cycle, "scope", None) or {}
+            return receive if own.get("headers") is scope.get("headers") else None
+        below = _below(receive)
+        if below is None:
+            break
+        receive = below
+    return None
+
+
+def _below(receive: Receive) -> Receive | None:
+    owner = getattr(receive, "__self__", None)
+    if owner is not None:
+        return getattr(owner, "_receive", None) or getattr(owner, "origin", None)
+    names = getattr(getattr(receive, "__code__", None), "co_freevars", ())
+    for name, cell in zip(names, getattr(receive, "__closure__", None) or (), strict=False):
+        if name in _RECEIVES:
+            below: Receive | None = cell.cell_contents
+            return below
+    return None
+
+
 def abort(receive: Receive, transport: asyncio.Transport) -> None:
     """Drop the connection that uvicorn's own `receive` belongs to, with all that waits in it."""
     transport.abort()
-    _disconnected(receive)
+    mark_disconnected(receive)
 
 
 def hang_up(receive: Receive, transport: asyncio.Transport) -> None:
     """End the connection that uvicorn's own `receive` belongs to, when what waits in it is sent."""
     transport.close()
-    _disconnected(receive)
+    mark_disconnected(receive)
 
 
-def _disconnected(receive: Receive) -> None:
-    # As uvicorn's protocol does a moment later, when it is told of the lost connection. An application that
-    # returns before that would be reported as one that broke off.
+def mark_disconnected(receive: Receive) -> None:
+    """Have uvicorn know that the connection is lost: an application that returns now has not broken off.
+
+    Its protocol does the same a moment later, but only to the last request that it has read.
+    """
     receive.__self__.disconnected = True  # type: ignore[attr-defined]
 
 

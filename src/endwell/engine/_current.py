@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from endwell.errors import NoCurrentStream
+from endwell.errors import ConfigurationError, NoCurrentStream
 from endwell.observe import Callback
 
 if TYPE_CHECKING:
@@ -109,7 +109,16 @@ class CurrentStream:
         return resource
 
     def on_end(self, callback: Callback) -> None:
-        """Tell `callback` of the ending, once: `async def` on the event loop, `def` in a worker thread."""
+        """Tell `callback` of the ending, once: `async def` on the event loop, `def` in a worker thread.
+
+        Raises:
+            ConfigurationError: It cannot be called.
+            NoCurrentStream: The stream is over.
+        """
+        if self._stream.work.over.done():
+            raise NoCurrentStream(f"stream {self._stream.id} is over")
+        if not callable(callback):
+            raise ConfigurationError(f"on_end must be a function of the Ending, got {callback!r}")
         self._stream.callbacks.append(callback)
 
     def stop(self, reason: str | None = None) -> bool:

@@ -129,8 +129,8 @@ class DirectSend:
             steps = current.send.steps
             hit = yield from self._await(current.waiting)
             if not torn and (writer.over or (hit and cancelled)):
-                # Nothing can follow it; or it has taken so long that the cleanup is overdue. It ends as if its
-                # task had been cancelled, and may clean up.
+                # Nothing can follow it, or it has taken so long that the cleanup is overdue: it ends as if
+                # its task had been cancelled, and may clean up.
                 torn = writer.over = True
                 current = self._advance(
                     current.send, functools.partial(steps.throw, asyncio.CancelledError())

@@ -9,8 +9,9 @@ holds across a `yield` stay in one task (PEP 789).
 from __future__ import annotations
 
 import asyncio
+import sys
 import types
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +25,22 @@ SLICE = 0.001
 """Seconds that a source which is always ready may run before the event loop gets a turn. A turn costs about
 2 µs, a chunk about 2 µs, so 1 ms makes the turns negligible and keeps other requests well under 10 ms."""
 
+_FORGETFUL = sys.version_info < (3, 12)
+"""Task groups of this Python may leave a cancellation behind; see `Work.look`."""
+
 _Steps = Generator[Any, Any, Any]
 
 
 @types.coroutine
-def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None]:
+def pull(
+    source: AsyncIterator[Any], stream: Stream, encode: Callable[[Any], bytes]
+) -> Generator[Any, Any, None]:
     """Step `source` and hand its chunks to the stream's writer, until it ends or the stream does.
 
     Returns when the stream's outcome stands. Raises what the source raises, StopAsyncIteration at its end.
     """
     writer, machine = stream.writer, stream.machine
-    encode, cork, corked = stream.voice.encode, writer.frames.append, writer.cork
+    cork, corked = writer.frames.append, writer.cork
     following = source.__anext__
     step = steppable(following())
     turn_over = monotonic() + SLICE
@@ -46,6 +52,8 @@ def pull(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any, None
         else:
             chunk = yield from _send_and_resume(writer, step, waiting)
             machine.last_chunk_at = stream.clock()
+            if _FORGETFUL:
+                stream.work.look()
             turn_over = monotonic() + SLICE
         if stream.decided:
             writer.discarded += 1

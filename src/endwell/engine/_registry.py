@@ -104,8 +104,8 @@ class Registry:
             for empty in settling:
                 empty.set()
         ending = stream.ending()
-        log_ending(ending)
         self._notifier.tell([*stream.callbacks, *self.callbacks], ending)
+        log_ending(ending)
 
     def drain(self) -> None:
         """End every stream in good order, and every one still to come."""

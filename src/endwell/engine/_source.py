@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 from endwell.engine._closing import aclose
@@ -53,11 +53,14 @@ class SourceHandle:
             return self
         return SourceHandle(self._source)
 
-    def open(self, pool: ThreadPool | None = None) -> AsyncIterator[Any]:
+    def open(
+        self, pool: ThreadPool | None = None, encode: Callable[[Any], bytes] | None = None
+    ) -> AsyncIterator[Any]:
         """Start iterating; call it in the task that will step and close the source.
 
         Args:
             pool: Where a sync source's thread comes from; the event loop's own by default.
+            encode: Makes frames of a sync source's chunks, in its thread; see `ThreadedIterator`.
         """
         source = self._source
         if isinstance(source, AsyncIterable):
@@ -65,7 +68,7 @@ class SourceHandle:
         elif isinstance(source, (list, tuple)):
             self.iterator = _Inline(iter(source))
         else:
-            self.iterator = ThreadedIterator(source, pool or pool_of(asyncio.get_running_loop()))
+            self.iterator = ThreadedIterator(source, pool or pool_of(asyncio.get_running_loop()), encode)
         return self.iterator
 
     async def close(self) -> None:

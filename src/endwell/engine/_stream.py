@@ -19,7 +19,7 @@ from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, torn_down
 from endwell.engine._pool import ThreadPool
 from endwell.engine._source import SourceHandle
-from endwell.engine._tasks import wait_out
+from endwell.engine._tasks import running_loop, wait_out
 from endwell.engine._unattended import Unattended
 from endwell.engine._voice import Voice
 from endwell.engine._work import Work
@@ -54,6 +54,7 @@ class Stream:
 
     __slots__ = (
         "_due",
+        "_is_unattended",
         "_loop",
         "_reason",
         "_reference",
@@ -96,6 +97,7 @@ class Stream:
         self.policy = policy
         self.voice = Voice(self.id, format, policy, dialect=dialect, resumable=resumable, asker=asker)
         self._unattended: Unattended | None = None
+        self._is_unattended = False
         self.pool: ThreadPool | None = None
         total = random.uniform(*policy.total) if isinstance(policy.total, tuple) else policy.total  # noqa: S311
         self.machine = Machine(policy, self.clock(), total=total, has_heartbeat=format.heartbeat is not None)
@@ -215,12 +217,15 @@ class Stream:
         return True
 
     def stop_from_anywhere(self, reason: str | None = None) -> bool:
-        """`stop`, from any thread."""
-        try:
-            if asyncio.get_running_loop() is self._loop:
-                return self.stop(reason)
-        except RuntimeError:
-            pass  # a thread without a loop
+        """`stop`, from any thread.
+
+        Raises:
+            TypeError: `reason` is no text.
+        """
+        if not isinstance(reason, str | None):
+            raise TypeError(f"a reason must be a str, or None; got {reason!r}")
+        if running_loop() is self._loop:
+            return self.stop(reason)
         was_running = self.stoppable
         self._loop.call_soon_threadsafe(self.stop, reason)
         return was_running
@@ -255,19 +260,13 @@ class Stream:
         machine = self.machine
         if machine.on_leave == "cancel" or not machine.running:
             return
-        if self._unattended is not None and not self._unattended.admit():
-            logger.warning(
-                "%d sources go on without their clients already, so that of stream %s is cancelled",
-                self._unattended.most,
-                self.id,
-            )
-            self._unattended = None
+        self._is_unattended = self._unattended is None or self._unattended.admit(self.id)
+        if not self._is_unattended:
             machine.on_leave = "cancel"
 
     def _attended(self) -> None:
         """All is over: the source does not count there any more."""
-        machine = self.machine
-        if self._unattended is not None and machine.outcome is Outcome.CLIENT_GONE:
+        if self._is_unattended and self._unattended is not None:
             self._unattended.over()
 
     # -- what the machine says to it ---------------------------------------------------------------------
@@ -282,7 +281,7 @@ class Stream:
             case Act.COMMIT:
                 self.writer.commit()
             case Act.FINISH:
-                self.writer.finish(self.voice.finale())
+                self.writer.finish(self.voice.finale(self.writer.tail()))
             case Act.DETACH:
                 self._hang_up()
                 self._arm()
@@ -297,6 +296,13 @@ class Stream:
         if not (self.work.over.done() and self.writer.over):
             self._arm()
         self.work.cancel()
+        try:
+            self._say_farewell()
+        except Exception:  # noqa: BLE001 - such as a ClientError's own properties: the cleanup is not to suffer for it
+            logger.exception("the farewell of stream %s failed", self.id)
+            self.writer.cut()
+
+    def _say_farewell(self) -> None:
         match self.machine.farewell:
             case Farewell.NOTHING:
                 self._hang_up()
@@ -317,7 +323,7 @@ class Stream:
     def _refuse(self) -> None:
         """Nothing is out yet: answer with an HTTP error; to an exception, the framework's own handlers do."""
         told = self._told()
-        soft = self.voice.soft_refusal(told)
+        soft = self.voice.soft_refusal(told, self.machine.cause)
         if self.error is not None and not isinstance(self.error, ClientError):
             self.writer.abandon()
         elif soft is not None:
@@ -338,7 +344,7 @@ class Stream:
     def _told(self) -> Told:
         # By this reference the client's words and the log's are matched.
         self._reference = secrets.token_hex(6)
-        chunks = self.writer.chunks + len(self.writer.frames)
+        chunks = self.writer.chunks + self.writer.chunks_in_flight + len(self.writer.frames)
         return self.voice.told(self.machine.cause, self.error, reference=self._reference, chunks=chunks)
 
     def _abandon(self) -> None:
@@ -378,13 +384,16 @@ class Stream:
         # for.
         now = max(self.clock(), self._due)
         self._look(now)
+        self.work.look()
         self._act(self.machine.feed(Step.TICK, now))
         self._arm()
 
     def _look(self, now: float) -> None:
         """See what a client that is behind has taken meanwhile."""
-        if self.machine.behind_since is None:
+        machine = self.machine
+        is_behind = machine.behind_since is not None or machine.blocked_since is not None
+        if not is_behind or self.writer.over:
             return
         taken = self.writer.connection.taken()
         if taken is not None:
-            self.machine.saw(taken, now)
+            machine.saw(taken, now)

@@ -69,3 +69,11 @@ def crash(error: BaseException, what: str) -> SourceCrashed:
     crashed = SourceCrashed(f"{what} raised {type(error).__name__} on its own account")
     crashed.__cause__ = error
     return crashed
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

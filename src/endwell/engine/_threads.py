@@ -13,7 +13,7 @@ import contextvars
 import functools
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -33,9 +33,14 @@ class ThreadedIterator:
     Args:
         iterable: What to step.
         pool: Where its thread comes from, at the first step. Until there is one, that step waits.
+        encode: Makes a frame of each chunk, in the thread and before the next one is asked for: a source may
+            use one buffer, or one dict, for all of its chunks.
     """
 
-    def __init__(self, iterable: Iterable[Any], pool: ThreadPool) -> None:
+    def __init__(
+        self, iterable: Iterable[Any], pool: ThreadPool, encode: Callable[[Any], Any] | None = None
+    ) -> None:
+        self._encode = encode or _as_it_is
         self._iterable = iterable
         self._pool = pool
         self._loop = asyncio.get_running_loop()
@@ -148,7 +153,7 @@ class ThreadedIterator:
         try:
             iterator = iter(self._iterable)
             for chunk in iterator:
-                if not self._hand_over(chunk):
+                if not self._hand_over(self._encode(chunk)):
                     break
         except BaseException as error:  # noqa: BLE001 - every way a source can end is reported to the loop
             self._errors.append(error)
@@ -193,6 +198,10 @@ class ThreadedIterator:
             self._loop.call_soon_threadsafe(_wake, waiter)
         except RuntimeError:
             pass  # the loop is closed: nobody waits any more
+
+
+def _as_it_is(chunk: Any) -> Any:
+    return chunk
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

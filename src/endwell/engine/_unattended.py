@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from endwell.observe import logger
+
 
 class Unattended:
     """Counts the sources that go on after their clients have left.
@@ -16,9 +18,13 @@ class Unattended:
         self.most = most
         self.running = 0
 
-    def admit(self) -> bool:
-        """Count one more; False if there are too many."""
+    def admit(self, stream: str) -> bool:
+        """Count one more; False, and a line in the log, if there are too many."""
         if self.running >= self.most:
+            logger.warning(
+                "%d sources go on without their clients already, so that of stream %s is cancelled",
+                *(self.most, stream),
+            )
             return False
         self.running += 1
         return True

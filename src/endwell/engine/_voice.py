@@ -8,7 +8,7 @@ from endwell.engine._asker import Asker
 from endwell.engine._farewell import refusal, terminal_frame, words_for
 from endwell.lifecycle import Cause
 from endwell.settings import Policy
-from endwell.wire import Dialect, Format, Numbered, Told, at_boundary
+from endwell.wire import SSE, Dialect, Format, Numbered, Told, at_boundary
 
 _SERVICE_UNAVAILABLE = 503
 _RETRY = (1000, 3000)
@@ -33,7 +33,7 @@ class Voice:
             be known.
     """
 
-    __slots__ = ("_dialect", "_numbered", "_policy", "asker", "encode", "keeps_tail")
+    __slots__ = ("_dialect", "_is_events", "_numbered", "_policy", "asker", "encode", "keeps_tail")
 
     def __init__(
         self,
@@ -47,14 +47,15 @@ class Voice:
     ) -> None:
         self._dialect = dialect or format.dialect
         self._policy = policy
+        self._is_events = format.media_type == SSE.media_type
         self._numbered = Numbered(token, draw(policy.retry)) if resumable else None
         self.encode = format.encode if self._numbered is None else self._numbered.encode
         self.keeps_tail = dialect is not None and format.dialect is None
         self.asker = asker or Asker()
 
-    def finale(self) -> bytes:
-        """What stands between a completed stream's last chunk and the end of the body."""
-        done = self._dialect.done if self._dialect is not None else b""
+    def finale(self, tail: bytes) -> bytes:
+        """What stands between a completed stream's last chunk and the end of a body that ends in `tail`."""
+        done = self._dialect.done if self._dialect is not None and self._is_at_boundary(tail) else b""
         return done if self._numbered is None else self._numbered.end() + done
 
     def told(self, cause: Cause | None, error: BaseException | None, *, reference: str, chunks: int) -> Told:
@@ -72,19 +73,19 @@ class Voice:
 
     def frame(self, told: Told, tail: bytes) -> bytes | None:
         """The last frame of a body that ends in `tail`; None if it cannot be said, so that a cut must do."""
-        frame = terminal_frame(self._dialect, told)
-        if frame is None or self._dialect is None or not self.keeps_tail:
-            return frame
-        return frame if at_boundary(self._dialect, tail) else None
+        return terminal_frame(self._dialect, told) if self._is_at_boundary(tail) else None
+
+    def _is_at_boundary(self, tail: bytes) -> bool:
+        return not self.keeps_tail or (self._dialect is not None and at_boundary(self._dialect, tail))
 
     def refusal(self, told: Told) -> bytes:
         """The JSON body of an HTTP error in the place of a stream."""
         return refusal(self._dialect, told)
 
-    def soft_refusal(self, told: Told) -> bytes | None:
+    def soft_refusal(self, told: Told, cause: Cause | None) -> bytes | None:
         """What an EventSource is told with 200, as an error would stop it for good; None for others."""
-        wanted = self._policy.soft_refusal and told.status == _SERVICE_UNAVAILABLE
-        if not wanted or not self.asker.is_event_source:
+        wanted = self._policy.soft_refusal and told.status == _SERVICE_UNAVAILABLE and cause is not Cause.STOP
+        if not wanted or not self._is_events or not self.asker.is_event_source:
             return None
         return b"retry: %d\n\n" % random.randint(*self._policy.retry or _RETRY)  # noqa: S311 - as below
 

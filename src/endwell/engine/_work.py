@@ -8,6 +8,7 @@ in the cleanup, and leave undone what the first was to have done: it comes at th
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,9 +19,9 @@ from endwell.engine._source import SourceHandle
 from endwell.engine._stuck import where
 from endwell.engine._tasks import contained, crash
 from endwell.engine._threads import ThreadedIterator
-from endwell.errors import NoCurrentStream, SourceError
+from endwell.errors import ClientError, NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
-from endwell.observe import SourceEnd
+from endwell.observe import SourceEnd, logger
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
@@ -56,6 +57,7 @@ class Work:
         "_source",
         "_source_end",
         "_spawned",
+        "_stale",
         "_stream",
         "_task",
         "errors",
@@ -71,6 +73,7 @@ class Work:
         self._spawned: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
         self._begun = self._pulling = False
+        self._stale = 0
         self._cancelled = False
         self._cleaning = False
         self.errors: list[BaseException] = []
@@ -88,27 +91,38 @@ class Work:
 
     def _never_began(self, _: object) -> None:
         """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
-        if not self._begun:
-            self._task = asyncio.create_task(self._release_unused(), name="endwell source")
+        if self._begun:
+            return
+        self._stream.end(Cause.SERVER_CANCELLED)
+        self._task = asyncio.create_task(self._release_unused(), name="endwell source")
+        self._task.add_done_callback(self._never_began)
 
     async def _release_unused(self) -> None:
         self._begun = True
-        self._stream.end(Cause.SERVER_CANCELLED)
+        current.set(self._stream)
         await self._clean_up()
 
     def cancel(self) -> None:
         """Cancel the source, if it is still running; a cleanup is never disturbed."""
-        if not self._pulling or self._cancelled or self._task is None:
+        if not self._pulling or self._cancelled or self._task is None or self.over.done():
             return
         if asyncio.current_task() is self._task:
             # The source ends itself, through stop(): let it reach its next await or yield first.
             asyncio.get_running_loop().call_soon(self.cancel)
             return
-        if self._task.cancelling() and self._is_worth_waiting():
+        if self._task.cancelling() > self._stale and self._is_worth_waiting():
             asyncio.get_running_loop().call_later(_LATER, self.cancel)
             return
         self._cancelled = True
         self._task.cancel()
+
+    def look(self) -> None:
+        """Take note of a cancellation that is there already, so that it is not taken for one of the end.
+
+        CPython 3.11's task groups leave one behind for good if a task of theirs failed.
+        """
+        if self._task is not None:
+            self._stale = self._task.cancelling()
 
     def _is_worth_waiting(self) -> bool:
         """Whether a cancellation that is not ours should be let have its way first.
@@ -128,7 +142,8 @@ class Work:
         assert self._task is not None
         stuck_at = where(self._task, self._source.iterator)
         self.overdue = True
-        self._source_end = SourceEnd.OVERDUE
+        if self._source_end is SourceEnd.CANCELLED:
+            self._source_end = SourceEnd.OVERDUE
         if self._begun:  # else it would never do so, and it has things to release
             self._task.cancel()
         _let_go.add(self._task)
@@ -143,6 +158,8 @@ class Work:
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` beside the source; it ends with the stream, and its failure is the stream's."""
+        if not inspect.iscoroutine(work):
+            raise TypeError(f"spawn() takes a coroutine, got {work!r}; call the function")
         try:
             self._refuse_if_over()
             asyncio.get_running_loop()
@@ -165,7 +182,17 @@ class Work:
 
     async def _run(self) -> None:
         self._begun = True
+        self._task = asyncio.current_task()  # an eager task runs before `start` has it
         current.set(self._stream)
+        try:
+            await self._see_through()
+        except Exception:  # noqa: BLE001 - a fault of our own: what the stream owns is released all the same
+            logger.exception("stream %s", self._stream.id)
+            if self._stream.machine.outcome is None:
+                self._stream.end(Cause.SERVER_CANCELLED)
+        await self._clean_up()
+
+    async def _see_through(self) -> None:
         try:
             await self._pull()
         except BaseException as error:
@@ -174,7 +201,6 @@ class Work:
             self._raised(error)
         else:
             self._stream.source_ended()
-        await self._clean_up()
 
     async def _pull(self) -> None:
         if self._stream.decided:
@@ -182,7 +208,10 @@ class Work:
         self._pulling = True
         self._source_end = SourceEnd.CANCELLED
         try:
-            await pull(self._source.open(self._stream.pool), self._stream)
+            encode = self._stream.voice.encode
+            iterator = self._source.open(self._stream.pool, encode)
+            is_encoded = isinstance(iterator, ThreadedIterator)
+            await pull(iterator, self._stream, bytes if is_encoded else encode)
         except StopAsyncIteration:
             self._source_end = SourceEnd.FINISHED
         finally:
@@ -206,6 +235,7 @@ class Work:
         )
 
     def _explain(self, error: BaseException) -> BaseException:
+        error = _alone(error)
         if isinstance(error, SourceError):
             error.add_note(f"in the stream of {self._stream.route or 'an unnamed route'}")
         return error if isinstance(error, Exception) else crash(error, "the source")
@@ -259,3 +289,11 @@ class Work:
             self.errors.append(error)
         else:
             self._raised(error)
+
+
+def _alone(error: BaseException) -> BaseException:
+    """What was meant for the client, out of the group that a task group has put around it."""
+    inner = error
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner if isinstance(inner, ClientError) or "status_code" in inner.__dict__ else error

@@ -34,6 +34,7 @@ class Writer:
         size: Bytes in `frames`.
         chunks: Chunks the server has taken.
         bytes: Bytes of body the server has taken.
+        chunks_in_flight: Chunks in the send that is under way.
         heartbeats: Heartbeats the server has taken.
         discarded: Chunks that nobody will get.
         direct: Sends from the source's task.
@@ -60,6 +61,7 @@ class Writer:
         "_tail",
         "bytes",
         "chunks",
+        "chunks_in_flight",
         "complete",
         "connection",
         "cork",
@@ -77,7 +79,7 @@ class Writer:
         self._stream = stream
         self.frames: list[bytes] = []
         self.size = 0
-        self._in_flight = 0
+        self._in_flight = self.chunks_in_flight = 0
         self.cork = min(CORK, (stream.policy.max_buffer + 1) // 2)
         self.chunks = self.bytes = self.heartbeats = self.discarded = 0
         self._beats = 0
@@ -115,6 +117,9 @@ class Writer:
 
     def skip(self) -> None:
         """A chunk without bytes: there is nothing to send, but the status line, if it is the first."""
+        if self.over:
+            self.discarded += 1
+            return
         self.chunks += 1
         self._must_open = True
         self.flush()
@@ -289,7 +294,7 @@ class Writer:
         machine.blocked_since = stream.clock()
         if machine.behind_since is None:
             machine.behind_since = machine.blocked_since
-        self._in_flight = len(data)
+        self._in_flight, self.chunks_in_flight = len(data), chunks
         try:
             await sending
         except asyncio.CancelledError:
@@ -304,7 +309,7 @@ class Writer:
             self.count(data, chunks, beats)
         finally:
             self._sending = None
-            self._in_flight = 0
+            self._in_flight = self.chunks_in_flight = 0
             if self._interrupted:
                 task.uncancel()
             machine.blocked_since = None
