@@ -314,3 +314,49 @@ async def test_a_task_group_that_failed_long_ago_does_not_keep_a_source_from_bei
     assert not ending.overdue
     assert diary == [(4, "cleaned")]
     assert now() == 4
+
+
+# -- after the end, and without a beginning ------------------------------------------------------------------
+
+
+async def test_what_an_overdue_cleanup_comes_to_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "endwell")
+
+    async def source() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            await for_ever()
+        finally:
+            try:
+                await for_ever()
+            finally:
+                await asyncio.sleep(3)
+                raise LookupError("late")
+
+    client = Visit(source(), policy=replace(QUIET, cleanup=5))
+    await client.got(b"a")
+    client.leave()
+    assert (await client.ending()).overdue
+    await asyncio.sleep(4)
+    assert "that was overdue is over" in caplog.text
+    assert "LookupError: late" in caplog.text
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_what_a_head_request_does_not_need_is_released_whatever_cancels_it(
+    hangs: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    diary = Diary()
+
+    async def slow() -> None:
+        await asyncio.sleep(1)
+        diary("slow")
+
+    owns = [lambda: diary("first"), for_ever if hangs else slow]
+    client = Visit(talker(diary), owns=owns, method="HEAD", policy=replace(QUIET, cleanup=5))
+    await turns()
+    client.task.cancel()
+    assert isinstance(await client.over(), asyncio.CancelledError)
+    assert diary.words == (["first"] if hangs else ["slow", "first"])
+    assert now() == (5 if hangs else 1)
+    assert ("overdue" in caplog.text) is hangs

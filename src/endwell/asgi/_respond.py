@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import anyio
 from endwell.asgi._attend import attend
 from endwell.asgi._connection import Headers, HTTPConnection
 from endwell.asgi._pump import Pump
-from endwell.engine import Asker, Registry, Release, SourceHandle, Stream, release_all
+from endwell.engine import Asker, Registry, Release, SourceHandle, Stream, release_all, wait_out
 from endwell.errors import StreamCut
 from endwell.observe import Callback, logger
 from endwell.settings import Policy
@@ -133,7 +134,19 @@ async def _without_source(plan: Plan, answer: Awaitable[None]) -> None:
     try:
         await answer
     finally:
-        for error in await release_all([plan.source.close, *reversed(plan.owns)]):
-            logger.warning(
-                "cleanup of a source of %s that was not needed raised", plan.route or "-", exc_info=error
-            )
+        hit = await wait_out(asyncio.create_task(_release(plan)))
+        if hit is not None:
+            raise hit
+
+
+async def _release(plan: Plan) -> None:
+    """Release what a source that was not needed would have used; whatever cancels the request meanwhile."""
+    where = plan.route or "-"
+    async with asyncio.timeout(
+        plan.policy.cleanup
+    ) as limit:  # cancels the one that hangs; the rest has its turn
+        errors = await release_all([plan.source.close, *reversed(plan.owns)])
+    if limit.expired():
+        logger.warning("cleanup of a source of %s that was not needed was overdue", where)
+    for error in errors:
+        logger.warning("cleanup of a source of %s that was not needed raised", where, exc_info=error)

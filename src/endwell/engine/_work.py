@@ -60,6 +60,7 @@ class Work:
         "_stale",
         "_stream",
         "_task",
+        "_told",
         "errors",
         "over",
         "over_at",
@@ -80,6 +81,7 @@ class Work:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.over_at = 0.0
         self.overdue = False
+        self._told = 0
         self._source_end = SourceEnd.NEVER_STARTED
 
     # -- asked from other tasks --------------------------------------------------------------------------
@@ -142,6 +144,7 @@ class Work:
         assert self._task is not None
         stuck_at = where(self._task, self._source.iterator)
         self.overdue = True
+        self._told = len(self.errors)
         if self._source_end is SourceEnd.CANCELLED:
             self._source_end = SourceEnd.OVERDUE
         if self._begun:  # else it would never do so, and it has things to release
@@ -258,7 +261,15 @@ class Work:
         await attempt(self._end_spawned, self.errors)
         while self._owned:
             await attempt(self._owned.pop(), self.errors)
+        if self.overdue:
+            self._came_back()
         self._finish()
+
+    def _came_back(self) -> None:
+        """The ending was published long ago: what the rest of the cleanup came to goes to the log."""
+        logger.info("the cleanup of stream %s that was overdue is over", self._stream.id)
+        for error in self.errors[self._told :]:
+            logger.warning("the overdue cleanup of stream %s raised", self._stream.id, exc_info=error)
 
     def _finish(self) -> None:
         if not self.over.done():
