@@ -27,6 +27,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ANY_FAMILY = getattr(socket, "AF_UNIX", socket.AF_INET)
 """What a socket object is told of its family decides only how much room there is for an address."""
 _NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
+_SO_PEERNAME = 28
+"""Linux; Python has no name for it. It knows the peer of a connection that is over, unlike getpeername."""
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")
 """`tcpi_unacked`, `tcpi_bytes_acked` and `tcpi_notsent_bytes` in `struct tcp_info`, there since Linux 4.6."""
 
@@ -155,10 +157,34 @@ def _address_on(connection: socket.socket) -> Address:
     Raises:
         OSError: It is not connected.
     """
-    peer, own = connection.getpeername(), connection.getsockname()
+    try:
+        peer = connection.getpeername()
+    except OSError:
+        peer = _former_peer(connection)
+    own = connection.getsockname()
     if not (isinstance(peer, tuple) and isinstance(own, tuple)):
         raise OSError(errno.EAFNOSUPPORT, "not a TCP connection")
     return Address(_plain(str(peer[0])), peer[1], own[1])
+
+
+def _former_peer(connection: socket.socket) -> tuple[str, int]:
+    """Where a socket was connected to until its client reset it, which the server may not have seen yet.
+
+    Raises:
+        OSError: It never was, or the system does not say.
+    """
+    if sys.platform != "linux":
+        raise OSError(errno.ENOTCONN, "not connected")
+    try:
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERNAME, 28)
+    except OSError:  # EINVAL: an address of IPv4 is shorter, and no more may be asked for than there is
+        raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERNAME, 16)
+    (family,) = struct.unpack_from("=H", raw)
+    (port,) = struct.unpack_from("!H", raw, 2)
+    at = {socket.AF_INET: slice(4, 8), socket.AF_INET6: slice(8, 24)}.get(family)
+    if at is None:
+        raise OSError(errno.EAFNOSUPPORT, "not a TCP connection")
+    return socket.inet_ntop(family, raw[at]), port
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from endwell.engine._pool import ThreadPool
 from endwell.engine._stream import Stream
 from endwell.engine._unattended import Unattended
 from endwell.lifecycle import Cause, State
-from endwell.observe import Callback, Notifier, log_ending
+from endwell.observe import Callback, Notifier, is_logged, log_ending
 from endwell.settings import Policy
 from endwell.wire import Dialect
 
@@ -103,8 +103,11 @@ class Registry:
             settling, self._settling = self._settling, []
             for empty in settling:
                 empty.set()
+        callbacks = [*stream.callbacks, *self.callbacks]
+        if not callbacks and not is_logged(stream.error, stream.work.errors):
+            return  # nobody would see it
         ending = stream.ending()
-        self._notifier.tell([*stream.callbacks, *self.callbacks], ending)
+        self._notifier.tell(callbacks, ending)
         log_ending(ending)
 
     def drain(self) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from endwell.engine._asker import Asker
 from endwell.engine._connection import Connection
+from endwell.engine._ids import new_id
 from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, torn_down
 from endwell.engine._pool import ThreadPool
@@ -91,7 +92,7 @@ class Stream:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
-        self.id = secrets.token_hex(12)
+        self.id = new_id()
         self.route = route
         self.format = format
         self.policy = policy

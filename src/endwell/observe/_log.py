@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from endwell.errors import ClientError
 from endwell.observe._ending import Ending
@@ -10,6 +11,11 @@ from endwell.observe._ending import Ending
 _CLIENT_ERRORS = range(400, 500)
 
 logger = logging.getLogger("endwell")
+
+
+def is_logged(error: BaseException | None, cleanup_errors: Sequence[BaseException]) -> bool:
+    """Whether `log_ending` would have anything to say of an ending with these."""
+    return error is not None or bool(cleanup_errors) or logger.isEnabledFor(logging.INFO)
 
 
 def log_ending(ending: Ending) -> None:

@@ -1,0 +1,1 @@
+"""Streams that read from somewhere else: PostgreSQL through its pools, and HTTP."""
