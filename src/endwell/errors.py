@@ -86,7 +86,7 @@ class ClientError(EndwellError):
         message: What the client may read.
         status: The HTTP status, 400 to 599, if none is out yet. Default 400.
 
-    A subclass may set them as class attributes instead.
+    A subclass may set them as class attributes instead, which are checked when the class is made.
 
     Raises:
         ConfigurationError: `status` is no such number.
@@ -97,18 +97,33 @@ class ClientError(EndwellError):
     message = "The request cannot be served."
     status = 400
 
-    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
-        if not isinstance(code, str) or not isinstance(message, str):
-            raise TypeError(f"a ClientError's code and message must be str, got {code!r} and {message!r}")
-        if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004
-            raise ConfigurationError(f"a ClientError's status must be from 400 to 599, got {status!r}")
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-        self.status = status
+    def __init__(
+        self, code: str | None = None, message: str | None = None, *, status: int | None = None
+    ) -> None:
+        super().__init__(code, message)  # what it is made of again in another process
+        given = {"code": code, "message": message, "status": status}
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
+        _check_words(self)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _check_words(cls)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+def _check_words(said: ClientError | type[ClientError]) -> None:
+    kind = said if isinstance(said, type) else type(said)
+    if any(isinstance(getattr(kind, name), property) for name in ("code", "message", "status")):
+        return  # worked out when they are needed
+    code, message, status = said.code, said.message, said.status
+    if not isinstance(code, str) or not isinstance(message, str):
+        raise TypeError(f"a ClientError's code and message must be str, got {code!r} and {message!r}")
+    if not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004
+        raise ConfigurationError(f"a ClientError's status must be from 400 to 599, got {status!r}")
 
 
 class StreamCut(EndwellError):

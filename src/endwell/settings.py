@@ -67,12 +67,10 @@ class Policy:
 
     Args:
         heartbeat: Seconds without a byte written after which a heartbeat goes out; None sends none. Default
-            15:
-            below the shortest idle limit on the way (Azure's and Heroku's 55 s, API Gateway's 30 s at the
+            15: below the shortest idle limit on the way (Azure's and Heroku's 55 s, API Gateway's 30 s at the
             edge).
         hold: Seconds the status line is held back while waiting for the first chunk, so that an early
-            failure is
-            a real HTTP error; 0 sends it at once, None waits as long as the source does. Default 5.
+            failure is a real HTTP error; 0 sends it at once, None waits as long as the source does. Default 5.
         first_chunk: Seconds until the first chunk; None (default) for no limit.
         between_chunks: Seconds from one chunk to the next; None (default) for no limit. Time in which the
             *client* holds the stream up does not count.
@@ -87,22 +85,20 @@ class Policy:
             began together do not end together; None (default) for no limit.
         on_leave: What becomes of the source when its client leaves: "cancel" (default); "finish" or
             `Finish(seconds)`, and it runs to its end; `Grace(seconds)`, and it is cancelled after these. What
-            it gives meanwhile is discarded, and counted.
+            it gives meanwhile is discarded, and counted. `Streams` bounds how many go on at once; a response
+            without one does not.
         cleanup: Seconds the source's own cleanup may take after the end; then it is reported and let go.
             Default 15.
         drain: Seconds a draining process gives its streams; 0 ends them at once. Default 20, below the 30 s
-            of
-            Kubernetes' default grace period.
+            of Kubernetes' default grace period.
         retry: Range in ms from which a farewell draws the reconnection time it names, so that a fleet's
-            clients
-            do not come back at once; None names none. Default (1000, 3000).
-        soft_refusal: Refuse an EventSource that reconnects with 200, a `retry` and the end, instead of an
-            error status, which would stop it for good. Default False.
+            clients do not come back at once; None names none. Default (1000, 3000).
+        soft_refusal: Answer an EventSource that would get a 503 with 200, a `retry` and the end, so that it
+            comes back: an error status would stop it for good. Default False.
         allow_fast_heartbeat: Permit a heartbeat under 1 s.
 
     Raises:
-        ConfigurationError: A value is out of its bounds; the message names the field, the value and the
-            bound.
+        ConfigurationError: A value is out of its bounds; the message names the field, the value, the bound.
         TypeError: An unknown option; the message names the nearest one.
     """
 

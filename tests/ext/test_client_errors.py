@@ -135,13 +135,13 @@ async def test_of_any_other_exception_nothing_is_said() -> None:
     assert b"secret" not in client.body
 
 
-@pytest.mark.parametrize("status", [200, 399, 600, "429", None])
+@pytest.mark.parametrize("status", [200, 399, 600, "429", 4.5])
 def test_its_status_is_an_errors(status: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"from 400 to 599, got {status!r}"):
         ClientError("a", "b", status=status)
 
 
-@pytest.mark.parametrize("words", [(1, "b"), ("a", None)])
+@pytest.mark.parametrize("words", [(1, "b"), ("a", 2)])
 def test_its_words_are_text(words: tuple[Any, Any]) -> None:
     with pytest.raises(TypeError, match="must be str"):
         ClientError(*words)

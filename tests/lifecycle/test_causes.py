@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from endwell.lifecycle import OUTCOMES, Act, Cause, Farewell, Machine, Outcome, State, Step
-from tests.lifecycle.lives import ASKED, CALM, CAUSES, Engine, everything, machine_in
+from tests.lifecycle.lives import ASKED, CALM, CAUSES, Engine, everything, machine_in, tick_acts_at
 
 UNDECIDED = [State.HELD, State.OPEN, State.FLUSHING]
 LET_END = [(State.FLUSHING, cause) for cause in ASKED]
@@ -61,9 +62,17 @@ def test_a_stream_that_is_ending_well_is_not_stopped(state: State, cause: Cause)
     machine = machine_in(state)
     before = everything(machine)
     assert machine.feed(cause, 1.0) is Act.NOTHING
-    assert everything(machine) == before
+    assert everything(machine) | {"_hurried_at": None} == before
     machine.feed(Step.FLUSHED, 2.0)
     assert machine.outcome is Outcome.COMPLETED
+
+
+def test_a_drain_waits_for_the_last_bytes_no_longer_than_for_a_cleanup() -> None:
+    machine = machine_in(State.FLUSHING, replace(CALM, cleanup=15.0))
+    machine.feed(Cause.DRAIN, 1.0)
+    machine.feed(Cause.DRAIN, 9.0)
+    assert tick_acts_at(machine, 16.0) is Act.CANCEL
+    assert machine.outcome is Outcome.SLOW_CLIENT
 
 
 # -- the farewell --------------------------------------------------------------------------------------------

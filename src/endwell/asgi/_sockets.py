@@ -33,6 +33,10 @@ _TCP_INFO = struct.Struct("=24xI92xQ16xI")
 """`tcpi_unacked`, `tcpi_bytes_acked` and `tcpi_notsent_bytes` in `struct tcp_info`, there since Linux 4.6."""
 
 
+_TCP_CLOSE = 7
+"""The state of a connection that is over."""
+
+
 class Progress(NamedTuple):
     """How far a client's kernel has taken what was sent.
 
@@ -219,11 +223,13 @@ def found(scope: Scope) -> Iterator[socket.socket | None]:
 
 
 def progress(connection: socket.socket) -> Progress | None:
-    """How far the client is; None where the system does not say."""
+    """How far the client is; None where the connection is over, or the system does not say."""
     if sys.platform != "linux":
         return None
     info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    return Progress._make(_TCP_INFO.unpack_from(info)) if len(info) >= _TCP_INFO.size else None
+    if len(info) < _TCP_INFO.size or info[0] == _TCP_CLOSE:
+        return None
+    return Progress._make(_TCP_INFO.unpack_from(info))
 
 
 def has_hung_up(connection: socket.socket) -> bool:

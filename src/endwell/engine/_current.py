@@ -77,8 +77,7 @@ class CurrentStream:
         """The client has left. `if stream.gone` asks, `await stream.gone` waits.
 
         What runs in the source itself is cancelled anyway; this is for what runs beside it, and for cleanup
-        that
-        wants to know why it runs.
+        that wants to know why it runs.
         """
         return Gone(self._stream)
 

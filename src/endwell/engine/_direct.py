@@ -128,14 +128,15 @@ class DirectSend:
         while current is not None:
             steps = current.send.steps
             hit = yield from self._await(current.waiting)
-            if not torn and (writer.over or (hit and cancelled)):
+            if not torn and (writer.over or (hit and self._stream.work.overdue)):
                 # Nothing can follow it, or it has taken so long that the cleanup is overdue: it ends as if
                 # its task had been cancelled, and may clean up.
                 torn = writer.over = True
                 current = self._advance(
                     current.send, functools.partial(steps.throw, asyncio.CancelledError())
                 )
-            elif hit is None:
+            elif hit is None or current.waiting is None or current.waiting.done():
+                # anyio cancels in every turn: what the send waits for may be done all the same.
                 current = self._advance(current.send, functools.partial(steps.send, None))
             cancelled = hit or cancelled
         return cancelled

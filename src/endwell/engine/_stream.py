@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from endwell.engine._asker import Asker
 from endwell.engine._connection import Connection
+from endwell.engine._goodbye import hang_up, say_goodbye
 from endwell.engine._ids import new_id
 from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, torn_down
@@ -25,11 +25,10 @@ from endwell.engine._unattended import Unattended
 from endwell.engine._voice import Voice
 from endwell.engine._work import Work
 from endwell.engine._writer import Writer
-from endwell.errors import ClientError
-from endwell.lifecycle import OUTCOMES, Act, Cause, Farewell, Machine, Outcome, State, Step
+from endwell.lifecycle import OUTCOMES, Act, Cause, Machine, Outcome, State, Step
 from endwell.observe import Callback, Ending, logger
 from endwell.settings import Policy
-from endwell.wire import Dialect, Format, Told
+from endwell.wire import Dialect, Format
 
 
 class Stream:
@@ -51,6 +50,7 @@ class Stream:
         callbacks: Told of the ending.
         error: What the source or `send` raised, if that is the cause.
         pool: Where a sync source's thread comes from; None for the event loop's own.
+        reference: By it the client's words and the log's are matched; None while nothing was said.
     """
 
     __slots__ = (
@@ -58,7 +58,6 @@ class Stream:
         "_is_unattended",
         "_loop",
         "_reason",
-        "_reference",
         "_started",
         "_timer",
         "_unattended",
@@ -72,6 +71,7 @@ class Stream:
         "machine",
         "policy",
         "pool",
+        "reference",
         "route",
         "voice",
         "work",
@@ -108,7 +108,7 @@ class Stream:
         self.gone = Latch()
         self.callbacks: list[Callback] = []
         self.error: BaseException | None = None
-        self._reference: str | None = None
+        self.reference: str | None = None
         self._reason: str | None = None
         self._started = datetime.now(UTC)
         self._timer: asyncio.Handle | None = None  # uvloop gives a plain one for what is due at once
@@ -140,6 +140,8 @@ class Stream:
         hit = await wait_out(self.work.over) or hit
         self._disarm()
         self._attended()
+        if self.machine.outcome is None:  # whatever has gone wrong, no stream is without an ending
+            self.end(Cause.SEND_CRASHED)
         self.machine.feed(Step.CLEANUP_DONE, self.clock())
         if hit is not None:
             raise hit
@@ -179,7 +181,7 @@ class Stream:
             source=self.work.source_end(),
             on_leave=machine.on_leave if machine.outcome is Outcome.CLIENT_GONE else None,
             error=self.error,
-            reference=self._reference,
+            reference=self.reference,
             cleanup=max(0.0, self.work.over_at - machine.closing_since),
             overdue=self.work.overdue,
             cleanup_errors=tuple(self.work.errors),
@@ -207,7 +209,7 @@ class Stream:
             self.flushed()  # some servers say so when the response is complete; and nothing is lost any more
             return
         self.end(Cause.DISCONNECT)
-        self._hang_up()  # also if another cause was first: nobody hears its farewell
+        hang_up(self)  # also if another cause was first: nobody hears its farewell
 
     def stop(self, reason: str | None = None) -> bool:
         """End the stream because somebody asks. False if it was ending already."""
@@ -244,6 +246,8 @@ class Stream:
             self._leave_alone()
             self.gone.set()
         self._feed(cause)
+        if cause is Cause.DRAIN and not self.decided:
+            self._arm()  # it may finish, but not take for ever
 
     # -- a source without its client ---------------------------------------------------------------------
 
@@ -284,7 +288,7 @@ class Stream:
             case Act.FINISH:
                 self.writer.finish(self.voice.finale(self.writer.tail()))
             case Act.DETACH:
-                self._hang_up()
+                hang_up(self)
                 self._arm()
             case Act.CANCEL:
                 self._close()
@@ -297,56 +301,7 @@ class Stream:
         if not (self.work.over.done() and self.writer.over):
             self._arm()
         self.work.cancel()
-        try:
-            self._say_farewell()
-        except Exception:  # noqa: BLE001 - such as a ClientError's own properties: the cleanup is not to suffer for it
-            logger.exception("the farewell of stream %s failed", self.id)
-            self.writer.cut()
-
-    def _say_farewell(self) -> None:
-        match self.machine.farewell:
-            case Farewell.NOTHING:
-                self._hang_up()
-            case Farewell.STATUS:
-                self._refuse()
-            case Farewell.FRAME:
-                self._say()
-
-    def _hang_up(self) -> None:
-        """Write nothing more. What the client does not take would hold its socket, and a shutdown."""
-        if self.writer.over:
-            return
-        is_stuck = self.writer.is_sending or self.machine.behind_since is not None
-        self.writer.abandon()
-        if is_stuck:
-            self.writer.connection.abort()
-
-    def _refuse(self) -> None:
-        """Nothing is out yet: answer with an HTTP error; to an exception, the framework's own handlers do."""
-        told = self._told()
-        soft = self.voice.soft_refusal(told, self.machine.cause)
-        if self.error is not None and not isinstance(self.error, ClientError):
-            self.writer.abandon()
-        elif soft is not None:
-            self.writer.finish(soft)
-        else:
-            self.writer.refuse(told.status, self.voice.refusal(told))
-
-    def _say(self) -> None:
-        """Tell a client in mid-stream how it ended, or cut the body where the format cannot say it."""
-        if self.writer.ending:
-            return  # the regular end is with the server already
-        frame = self.voice.frame(self._told(), self.writer.tail())
-        if frame is None:
-            self.writer.cut()
-        else:
-            self.writer.finish(frame)
-
-    def _told(self) -> Told:
-        # By this reference the client's words and the log's are matched.
-        self._reference = secrets.token_hex(6)
-        chunks = self.writer.chunks + self.writer.chunks_in_flight + len(self.writer.frames)
-        return self.voice.told(self.machine.cause, self.error, reference=self._reference, chunks=chunks)
+        say_goodbye(self)
 
     def _abandon(self) -> None:
         """The cleanup is overdue: report where it hangs, and go on without it."""
@@ -381,8 +336,7 @@ class Stream:
 
     def _tick(self) -> None:
         self._timer = None
-        # A timer may fire earlier than asked, by the clock's resolution: it stands for the time it was set
-        # for.
+        # A timer may fire earlier than asked, by the clock's resolution: it stands for its time.
         now = max(self.clock(), self._due)
         self._look(now)
         self.work.look()

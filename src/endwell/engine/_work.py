@@ -8,7 +8,6 @@ in the cleanup, and leave undone what the first was to have done: it comes at th
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,7 +122,7 @@ class Work:
 
         CPython 3.11's task groups leave one behind for good if a task of theirs failed.
         """
-        if self._task is not None:
+        if self._task is not None and not self._stream.decided:
             self._stale = self._task.cancelling()
 
     def _is_worth_waiting(self) -> bool:
@@ -161,7 +160,7 @@ class Work:
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` beside the source; it ends with the stream, and its failure is the stream's."""
-        if not inspect.iscoroutine(work):
+        if not asyncio.iscoroutine(work):
             raise TypeError(f"spawn() takes a coroutine, got {work!r}; call the function")
         try:
             self._refuse_if_over()
@@ -189,10 +188,10 @@ class Work:
         current.set(self._stream)
         try:
             await self._see_through()
-        except Exception:  # noqa: BLE001 - a fault of our own: what the stream owns is released all the same
+        except Exception as error:  # noqa: BLE001 - a fault of our own: all is released all the same
             logger.exception("stream %s", self._stream.id)
             if self._stream.machine.outcome is None:
-                self._stream.end(Cause.SERVER_CANCELLED)
+                self._stream.end(Cause.SOURCE_RAISED, error=error)
         await self._clean_up()
 
     async def _see_through(self) -> None:

@@ -103,7 +103,7 @@ class StreamResponse(Response):
     ) -> None:
         for name in options:
             check_known(name, StreamOptions.__annotations__, type(self).__name__)
-        self.status_code = _check_status(options.get("status", 200))
+        self.status_code = check_status(options.get("status", 200))
         self.media_type = format.media_type
         self.background = options.get("background")
         headers = options.get("headers")
@@ -268,7 +268,8 @@ def effective_route(scope: Scope) -> Any:
     return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
 
 
-def _check_status(status: Any) -> int:
+def check_status(status: Any) -> int:
+    """Return `status`; raise ConfigurationError if no stream can have it."""
     is_number = isinstance(status, int) and not isinstance(status, bool)
     if not is_number or status not in _WITH_BODY:
         raise ConfigurationError(f"status must be from 200 to 599 and have a body, got {status!r}")

@@ -24,6 +24,7 @@ from endwell.ext._responses import (
     StreamResponse,
     check_callback,
     check_policy,
+    check_status,
     effective_route,
 )
 from endwell.observe import Callback
@@ -314,7 +315,7 @@ def _take_over(told: Response | None, stream: StreamResponse) -> None:
         return
     stream.raw_headers.extend(told.raw_headers)
     if told.status_code:
-        stream.status_code = told.status_code
+        stream.status_code = check_status(told.status_code)
 
 
 def _check_generator(function: Any) -> None:

@@ -62,6 +62,7 @@ class Machine:
 
     __slots__ = (
         "_heartbeat",
+        "_hurried_at",
         "_looked_at",
         "_policy",
         "_shortest",
@@ -115,6 +116,8 @@ class Machine:
         """The source is not asked for chunks, because the client is behind."""
         # What is known of a client that is behind; see `saw`.
         self.progress_at = now
+        self._hurried_at: float | None = None
+        """The process goes away since then: the last bytes may take no longer than a cleanup."""
         self._taken = 0
         self._looked_at = -math.inf
         self._span: tuple[float, int] | None = None
@@ -157,7 +160,11 @@ class Machine:
         """A cause: it decides, if it is the first."""
         if following is State.UNATTENDED:
             return self._detach(cause, now)
-        return self._end(cause, now) if following is State.CLOSING else Act.NOTHING
+        if following is State.CLOSING:
+            return self._end(cause, now)
+        if self.state is State.FLUSHING and cause is Cause.DRAIN and self._hurried_at is None:
+            self._hurried_at = now
+        return Act.NOTHING
 
     def _advance(self, step: Step, following: State, now: float) -> Act:
         if step is Step.CLEANUP_DONE:
@@ -279,6 +286,8 @@ class Machine:
         policy = self._policy
         if policy.send is not None and self.blocked_since is not None:
             yield max(self.blocked_since, self.progress_at) + policy.send, Cause.SEND_BLOCKED
+        if self._hurried_at is not None:
+            yield self._hurried_at + policy.cleanup, Cause.SEND_BLOCKED
         if policy.min_rate is not None and self._span is not None and self.behind_since is not None:
             yield max(self.behind_since, self._span[0]) + policy.min_rate[1], Cause.SEND_SLOW
 

@@ -82,7 +82,7 @@ TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
         State.OPEN: {**_RUNNING, Step.FIRST_CHUNK: State.OPEN, Step.TICK: State.OPEN},
         State.FLUSHING: {
             Step.FLUSHED: State.CLOSING,
-            Step.ASKED: State.FLUSHING,  # it is ending well already: let it
+            Step.ASKED: State.FLUSHING,  # it is ending well already: let it, for a time if it is a drain
             Step.END: State.CLOSING,
             Step.TICK: State.FLUSHING,
         },
