@@ -63,6 +63,18 @@ def test_a_connection_that_is_to_be_reset_is_reset_when_the_server_closes_it(pai
         pair[0].recv(1)
 
 
+def test_a_connection_that_its_client_has_reset_is_still_found(pair: Pair) -> None:
+    """By then, who it was is not known to getpeername any more; the server may not have read of it yet."""
+    scope = scope_of(pair)
+    pair[0].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    pair[0].close()
+    with pytest.raises(OSError, match="not connected"):
+        pair[1].getpeername()
+    address = _sockets.address_of(scope)
+    assert address is not None
+    assert _sockets.scan().connections[address] == pair[1].fileno()
+
+
 def test_only_the_right_connection_is_touched(pair: Pair) -> None:
     scope = scope_of(pair)
     host, number = scope["client"]
