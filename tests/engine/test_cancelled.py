@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from endwell import ByteStream, Cause, EventStream, Outcome, Policy, SourceEnd, StreamCut
+from endwell import ByteStream, Cause, EventStream, Outcome, Policy, StreamCut
 from endwell.types import Receive, Scope, Send
 from tests.engine.scene import FULL, QUIET, Diary, Visit, for_ever, now, talker, turns
 from tests.peer import FOREVER, Peer
@@ -299,20 +299,3 @@ def test_a_loop_that_ends_with_live_streams_ends_them_in_good_order(caplog: pyte
     assert diaries[0] == [(5, "cancelled"), (5, "cancelled"), (6, "cleaned"), (6, "cleaned")]
     assert [ending.outcome for visit in visits for ending in visit.endings] == [Outcome.STOPPED] * 2
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
-
-
-async def test_a_source_that_is_cancelled_before_its_first_step_releases_what_it_owns() -> None:
-    diary = Diary()
-    before = asyncio.all_tasks()
-
-    async def source() -> AsyncIterator[str]:
-        diary("never")
-        yield "a"
-
-    visit = Visit(source(), owns=[lambda: diary("released")])
-    while not (new := [task for task in asyncio.all_tasks() - before if task.get_name() == "endwell source"]):
-        await asyncio.sleep(0)
-    new[0].cancel()
-    ending = await visit.ending()
-    assert diary.words == ["released"]
-    assert (ending.cause, ending.source) == (Cause.SERVER_CANCELLED, SourceEnd.NEVER_STARTED)

@@ -28,7 +28,6 @@ class Config:
     Attributes:
         name: in test ids.
         args: after `python -m`.
-        backpressure: `send()` blocks when the client does not read. daphne never blocks: it took 64 MiB.
         http10_chunked: it answers HTTP/1.0 in chunks, which only HTTP/1.1 knows. No header prevents it, only
             what BaseHTTPMiddleware hides.
         http10_cut_hidden: it sends a FIN before it closes, so the reset that would tell a cut on HTTP/1.0
@@ -38,7 +37,6 @@ class Config:
 
     name: str
     args: tuple[str, ...]
-    backpressure: bool = True
     http10_chunked: bool = False
     http10_cut_hidden: bool = False
     half_close_hidden: bool = False
@@ -80,7 +78,7 @@ CONFIGS: tuple[Config, ...] = (
     *(_uvicorn(http, loop) for http in ("h11", "httptools") for loop in ("asyncio", "uvloop")),
     Config(name="hypercorn", args=_HYPERCORN, http10_cut_hidden=True),
     Config(name="granian", args=_GRANIAN),
-    Config(name="daphne", args=_DAPHNE, backpressure=False, http10_cut_hidden=True),
+    Config(name="daphne", args=_DAPHNE, http10_cut_hidden=True),
 )
 
 

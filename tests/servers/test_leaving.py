@@ -56,14 +56,8 @@ def _leave(observer: Observer, prefix: str, phase: str, how: str, count: int) ->
     return [(record["cleanup"] - left[record["key"]]) / 1e6 for record in records]
 
 
-def _share(observer: Observer) -> int:
-    """Clients per case, so that all cases of a configuration together make 200."""
-    return 25 if observer.server.config.backpressure else 34
-
-
-def _skip_without_backpressure(observer: Observer, phase: str) -> None:
-    if phase == "blocked" and not observer.server.config.backpressure:
-        pytest.skip("send() never blocks here: the server buffers without bound")
+SHARE = 25
+"""Clients per case: all cases of a configuration together make 200."""
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
@@ -71,8 +65,7 @@ def _skip_without_backpressure(observer: Observer, phase: str) -> None:
 def test_a_leaving_client_stops_its_source_whose_cleanup_finishes(
     observer: Observer, phase: str, how: str, record_property: Callable[[str, object], None]
 ) -> None:
-    _skip_without_backpressure(observer, phase)
-    milliseconds = _leave(observer, "", phase, how, _share(observer))
+    milliseconds = _leave(observer, "", phase, how, SHARE)
     record_property(LATENCIES, (f"{observer.server.name}: to the source's finally", milliseconds))
     record_property(LATENCIES, (f"all servers: {phase}, {how}", milliseconds))
 
@@ -82,7 +75,6 @@ def test_a_leaving_client_stops_its_source_whose_cleanup_finishes(
 def test_a_leaving_client_stops_its_source_behind_a_middleware(
     observer: Observer, phase: str, how: str, record_property: Callable[[str, object], None]
 ) -> None:
-    _skip_without_backpressure(observer, phase)
     milliseconds = _leave(observer, "/base", phase, how, 5)
     record_property(LATENCIES, (f"{observer.server.name}: the same behind BaseHTTPMiddleware", milliseconds))
 
@@ -95,7 +87,6 @@ def test_a_half_close_is_a_leaving_client(observer: Observer, phase: str) -> Non
 def test_a_half_close_while_send_is_blocked_is_noticed_at_the_latest_when_the_connection_closes(
     observer: Observer,
 ) -> None:
-    _skip_without_backpressure(observer, "blocked")
     with connect(observer.server, receive_buffer=SMALL_BUFFER) as client:
         client.request(observer.path("/raw/big"))
         observer.wait_blocked(1)

@@ -25,8 +25,8 @@ SLICE = 0.001
 """Seconds that a source which is always ready may run before the event loop gets a turn. A turn costs about
 2 µs, a chunk about 2 µs, so 1 ms makes the turns negligible and keeps other requests well under 10 ms."""
 
-_FORGETFUL = sys.version_info < (3, 12)
-"""Task groups of this Python may leave a cancellation behind; see `Work.look`."""
+_FORGETFUL = sys.version_info < (3, 13)
+"""Task groups of these Pythons may leave a cancellation behind; see `Work.look`."""
 
 _Steps = Generator[Any, Any, Any]
 

@@ -120,7 +120,7 @@ class Work:
     def look(self) -> None:
         """Take note of a cancellation that is there already, so that it is not taken for one of the end.
 
-        CPython 3.11's task groups leave one behind for good if a task of theirs failed.
+        The task groups of CPython 3.11 and 3.12 leave one behind for good if a task of theirs failed.
         """
         if self._task is not None and not self._stream.decided:
             self._stale = self._task.cancelling()
@@ -129,7 +129,7 @@ class Work:
         """Whether a cancellation that is not ours should be let have its way first.
 
         It may be a scope of the source's own that is just ending, and will take it back: a task group that
-        waits for its tasks would swallow ours (CPython 3.11 and 3.12). But 3.11's forgets to take it back if
+        waits for its tasks would swallow ours (CPython 3.11 and 3.12). But those forget to take it back if
         a task failed, so the wait has an end. Or it is asyncio.run, which cancels the request's task as well
         as this one: then ours would hit the cleanup, and is not needed.
         """
