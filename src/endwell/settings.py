@@ -70,7 +70,7 @@ class Policy:
             15: below the shortest idle limit on the way (Azure's and Heroku's 55 s, API Gateway's 30 s at the
             edge).
         hold: Seconds the status line is held back while waiting for the first chunk, so that an early
-            failure is a real HTTP error; 0 sends it at once, None waits as long as the source does. Default 5.
+            failure is a real HTTP error; 0 sends it at once, None waits for the source. Default 5.
         first_chunk: Seconds until the first chunk; None (default) for no limit.
         between_chunks: Seconds from one chunk to the next; None (default) for no limit. Time in which the
             *client* holds the stream up does not count.

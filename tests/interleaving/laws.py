@@ -124,9 +124,9 @@ def _told(play: Play, ending: Ending) -> Iterator[str]:
         return
     if not (server.whole or server.was_cut):
         yield f"{ending.outcome}, and the client still waits"
-    if ending.outcome is not Outcome.COMPLETED and server.status < 500:
-        if b"event: error" not in server.body and play.schedule.wire == "sse":
-            yield f"{ending.outcome}, and the client was not told"
+    has_words = b"event: error" in server.body or play.schedule.wire != "sse" or server.status >= 500
+    if ending.outcome is not Outcome.COMPLETED and not has_words:
+        yield f"{ending.outcome}, and the client was not told"
 
 
 _HINDERS = {"leave", "block", "fail", "crash", "cancel"}

@@ -170,11 +170,12 @@ class Server(Peer):
 
 
 async def _something() -> None:
-    """What a middleware may wait for: a future that is done a turn later."""
+    """What a middleware may wait for: futures that are done a turn later, twice."""
     loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-    loop.call_soon(_set, waiter)
-    await waiter
+    for _ in range(2):
+        waiter = loop.create_future()
+        loop.call_soon(_set, waiter)
+        await waiter
 
 
 def _set(waiter: asyncio.Future[None]) -> None:

@@ -30,7 +30,8 @@ def _everywhere(config: Config) -> Config:
 
 
 SERVERS = tuple(_everywhere(config) for config in CONFIGS if find_spec(config.package) is not None)
-BACKPRESSURED = tuple(config for config in SERVERS if config.backpressure)
+FLEET = tuple(config for config in SERVERS if config.package != "daphne")
+"""Those whose clients vanish together. daphne begins to answer when it has read the request only."""
 
 
 def launch(config: Config, logs: Path, *, vanished: float = VANISHED) -> Server:
@@ -40,12 +41,12 @@ def launch(config: Config, logs: Path, *, vanished: float = VANISHED) -> Server:
 
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """All servers whose `send` can block."""
+    """All servers."""
     if os.environ.get("CI") == "true":
         assert len(SERVERS) == len(CONFIGS)
     logs = tmp_path_factory.mktemp("network")
     with ThreadPoolExecutor(3) as pool:
-        starting = [pool.submit(launch, config, logs) for config in BACKPRESSURED]
+        starting = [pool.submit(launch, config, logs) for config in FLEET]
     servers = [each.result() for each in starting if each.exception() is None]
     try:
         for each in starting:
@@ -97,4 +98,4 @@ def eventually(condition: Callable[[], bool], within: float = 3.0) -> bool:
     return True
 
 
-__all__ = ["BACKPRESSURED", "HOST", "MARGIN", "VANISHED", "ended", "eventually", "launch"]
+__all__ = ["FLEET", "HOST", "MARGIN", "VANISHED", "ended", "eventually", "launch"]

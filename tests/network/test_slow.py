@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network.conftest import BACKPRESSURED, SERVERS, ended, eventually, launch
+from tests.network.conftest import FLEET, SERVERS, ended, eventually, launch
 from tests.network.namespace import Namespace
 from tests.servers.client import connect
 from tests.servers.observer import get_json
@@ -89,7 +89,7 @@ def test_a_reader_of_4_kbit_per_second_is_kept_with_the_defaults(
     elsewhere: Namespace, tmp_path: Path
 ) -> None:
     """The kernel alone would cut it after 30 s: see endwell.asgi._patience."""
-    server = launch(BACKPRESSURED[0], tmp_path, vanished=30)
+    server = launch(FLEET[0], tmp_path, vanished=30)
     try:
         with elsewhere.connect(server.port, receive_buffer=4096) as client:
             _request(client, "send=30&key=modem")
@@ -141,7 +141,7 @@ def test_a_client_that_is_stopped_for_a_while_survives(fleet: list[Server]) -> N
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize("config", BACKPRESSURED, ids=lambda config: config.name)
+@pytest.mark.parametrize("config", FLEET, ids=lambda config: config.name)
 def test_a_client_that_is_stopped_for_5_s_survives_with_the_defaults(config: Config, tmp_path: Path) -> None:
     server = launch(config, tmp_path, vanished=30)
     try:

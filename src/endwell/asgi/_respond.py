@@ -56,7 +56,7 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
 
     Raises:
         Exception: What the source raised: before the first chunk, so that the framework answers with a real
-            HTTP error; after it, when the client has been told, so that dependencies and middlewares see it too.
+            HTTP error; after it, when the client was told, so that dependencies and middlewares see it too.
         StreamCut: The body had to be cut for another reason than an exception.
         CancelledError: The task was cancelled from outside; the cleanup is over.
     """
