@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from endwell.asgi import _hidden, _kernel
+from endwell.asgi import _hidden, _kernel, _sockets
 from endwell.asgi._client import ClientSocket
 from endwell.asgi._hidden import Follower
 from endwell.asgi._patience import Patience
@@ -81,6 +81,30 @@ def test_a_reader_that_goes_on_reading_is_never_taken_for_gone() -> None:
             assert not patience.look(ends.server)
             ends.client.recv(1 << 18, socket.MSG_WAITALL)
             full(ends)
+
+
+@pytest.mark.parametrize(
+    ("looks", "timeouts"),
+    [
+        # acked, unacked, unsent at each look
+        ([(100, 5, 9), (200, 5, 9), (300, 5, 9)], [0, 0, 0]),  # takes a little all the time
+        ([(100, 5, 9), (100, 5, 9), (100, 5, 9)], [0, VANISHED, VANISHED]),  # has stopped acknowledging
+        ([(100, 5, 9), (100, 5, 9), (200, 5, 9)], [0, VANISHED, 0]),  # only paused
+        ([(100, 0, 9), (100, 0, 9), (100, 0, 9)], [0, 0, 0]),  # has its window closed
+        ([(100, 5, 9), (200, 0, 0), (200, 0, 0)], [0, VANISHED, VANISHED]),  # has caught up
+    ],
+)
+def test_whoever_acknowledges_lives_and_what_is_not_acknowledged_is_the_kernels_affair(
+    looks: list[tuple[int, int, int]], timeouts: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pair() as ends:
+        patience, clock = watched(ends)
+        for (acked, unacked, unsent), timeout in zip(looks, timeouts, strict=True):
+            seen = _sockets.Progress(acked=acked, unacked=unacked, unsent=unsent)
+            monkeypatch.setattr(_sockets, "progress", lambda _, seen=seen: seen)
+            clock.now += patience.every
+            assert not patience.look(ends.server)
+            assert timeout_of(ends) == timeout
 
 
 @pytest.mark.parametrize(

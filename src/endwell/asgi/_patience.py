@@ -61,20 +61,25 @@ class Patience:
         _kernel.cover_one(connection, self._port, self._vanished)
 
     def look(self, connection: socket.socket) -> bool:
-        """Lift the timeout while the window is closed; whether nothing was taken for too long."""
+        """Lift the timeout while the client is slow but lives; whether nothing was taken for too long.
+
+        It lives if it has acknowledged all that its window had room for, or something since the last look.
+        What is on its way and not acknowledged from one look to the next is the kernel's affair again.
+        """
         progress = _sockets.progress(connection)
         if progress is None:
             return False
         now = self._clock()
         waits = progress.unsent > 0
+        lives = progress.unacked == 0 or progress.acked != self._acked
         if progress.acked != self._acked or not waits:
             self._acked, self._moved_at = progress.acked, now
         if self._lifted_at is None:
-            if waits and progress.unacked == 0:
+            if waits and lives:
                 self._lifted_at = now
                 _kernel.set_timeout(connection, 0)
             return False
-        if not waits:
+        if not (waits and lives):
             self._lifted_at = None
             _kernel.set_timeout(connection, self._vanished)
         return now - self._moved_at >= self._limit
