@@ -50,7 +50,8 @@ other-pythons: $(VENV)/.dev
 
 prove: $(VENV)/.dev
 	@scripts/test-servers
-	$(BIN)/python -m pytest -m prove --timeout=3600 $(ARGS)
+	$(BIN)/python -m pytest -m prove --ignore=tests/interleaving --timeout=3600 $(ARGS)
+	$(BIN)/python -m pytest -m prove tests/interleaving --timeout=3600 -n 2
 	$(BIN)/python -m pytest -m "hypothesis and not prove" --hypothesis-profile=prove --timeout=3600 -n 2 $(ARGS)
 	@set -e; for target in fuzz/fuzz_*.py; do echo "== $$target"; $(BIN)/python $$target --seconds 60; done
 	@scripts/test-oldest

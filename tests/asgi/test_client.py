@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import socket
@@ -234,7 +235,7 @@ async def test_a_connection_that_others_use_is_reset_when_the_process_goes_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The server would wait for its client."""
-    monkeypatch.setattr(_client, "IN_THE_END", 0.005)
+    monkeypatch.setattr(_client, "BETWEEN", 0.005)
     with pair() as ends:
         client = ClientSocket(ends.scope(http_version="2"), nobody)
         client.going_away = lambda: leaving
@@ -246,6 +247,42 @@ async def test_a_connection_that_others_use_is_reset_when_the_process_goes_away(
         leaving = True
         with pytest.raises(ConnectionResetError):
             await asyncio.to_thread(ends.client.recv, 1)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_connection_that_others_use_is_reset_when_none_of_them_gets_anything(
+    monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    monkeypatch.setattr(_client, "BETWEEN", 0.02)
+    with pair() as ends:
+        client = ClientSocket(ends.scope(http_version="2"), nobody)
+        fill(ends.server)
+        client.abort()
+        if not reads:
+            await until(lambda: _was_reset(ends.client))
+            return
+        ends.client.settimeout(0)
+        for _ in range(40):  # five looks without progress would do
+            await asyncio.sleep(0.02)
+            with contextlib.suppress(BlockingIOError):
+                ends.client.recv(1 << 20)
+            fill(ends.server)
+        assert not _was_reset(ends.client)
+
+
+def _was_reset(end: socket.socket) -> bool:
+    return end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+
+
+async def test_who_asks_while_the_socket_is_looked_for_is_answered_too() -> None:
+    """On daphne the one that paces asks as well as the one that watches."""
+    with pair() as ends:
+        client = ClientSocket(ends.scope(), nobody)
+        found: list[int | None] = []
+        client.locate(found.append)
+        client.locate(found.append)
+        await until(lambda: len(found) == 2)
+        assert found == [ends.server.fileno()] * 2
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def _implausible(play: Play, groups: Sequence[Sequence[str]]) -> str | None:
     cause = play.endings[0].cause
     happened = {*itertools.chain.from_iterable(groups), *deadlines(play.schedule.names)}
     plausible = {CAUSES.get(what) for what in happened} | {Cause.SOURCE_ENDED}
+    if "drain" in happened:
+        plausible.add(Cause.SEND_BLOCKED)  # the last bytes may take no longer than a farewell then
     return None if cause in plausible else f"{cause}, of {groups}"
 
 
@@ -182,6 +184,7 @@ class Model:
         self._last_chunk = self._last_write = 0.0
         self._must_open = self._opened = self._frames = self._beats = False
         self._broken: Cause | None = None
+        self._drained_at: float | None = None
         self._stalled = self._is_torn = False
         self._acts_later = self._sends_later = False
         self._blocked_since: float | None = None
@@ -232,6 +235,8 @@ class Model:
     def _drain(self) -> None:
         if self._state != "flushing":
             self._end(Cause.DRAIN)
+        elif self._drained_at is None:
+            self._drained_at = self._now
 
     def _block(self) -> None:
         self._stalled = True
@@ -340,6 +345,8 @@ class Model:
             yield policy.total, lambda: self._end(Cause.TOTAL)
         if policy.send is not None and self._blocked_since is not None:
             yield self._blocked_since + policy.send, lambda: self._end(Cause.SEND_BLOCKED)
+        if self._drained_at is not None:  # then the last bytes may take no longer than a farewell
+            yield self._drained_at + policy.cleanup, lambda: self._end(Cause.SEND_BLOCKED)
         if self._state == "flushing":
             return
         if policy.first_chunk is not None and not self._first:

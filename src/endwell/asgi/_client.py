@@ -16,8 +16,11 @@ from endwell.types import Receive, Scope
 
 T = TypeVar("T")
 
-IN_THE_END = 1.0
-"""Seconds between looks at a shared connection that is to be reset when the process goes away."""
+BETWEEN = 1.0
+"""Seconds between looks at a shared connection on which a stream has met a client that takes nothing."""
+STANDS = 5
+"""Looks at which no stream on it got anything, with bytes waiting, after which it is reset: to none of them
+can it be of use, and the one that was looked at has waited for the policy's `send` before."""
 
 
 class ClientSocket:
@@ -41,6 +44,7 @@ class ClientSocket:
         "_searched",
         "_socket",
         "_transport",
+        "_waiting",
         "going_away",
         "shared",
     )
@@ -55,6 +59,7 @@ class ClientSocket:
         self._socket: socket.socket | None = None
         self._descriptor: int | None = None
         self._searched = self._aborted = False
+        self._waiting: list[Callable[[int | None], None]] | None = None
         self.going_away: Callable[[], bool] = _never
         self.shared = not str(scope.get("http_version", "1.1")).startswith("1")
 
@@ -94,20 +99,22 @@ class ClientSocket:
     def locate(self, then: Callable[[int | None], None]) -> None:
         """Call `then` with the descriptor, now or soon; with None where it cannot be had."""
         known = self.descriptor()
-        if known is not None or self._transport is not None or self._searched:
+        if self._waiting is not None:
+            self._waiting.append(then)
+            return
+        address = self.address
+        if known is not None or self._transport is not None or self._searched or address is None:
             then(known)
             return
         self._searched = True
-        address = self.address
-        if address is None:
-            then(None)
-            return
+        self._waiting = [then]
+        look_up(address, self._found)
 
-        def remember(descriptor: int | None) -> None:
-            self._descriptor = descriptor
+    def _found(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        waiting, self._waiting = self._waiting or [], None
+        for then in waiting:
             then(descriptor)
-
-        look_up(address, remember)
 
     def on(self, descriptor: int, act: Callable[[socket.socket], T]) -> T | None:
         """Do something with the socket at `descriptor`, if it is this client's now; None where that fails."""
@@ -174,14 +181,21 @@ class ClientSocket:
             with contextlib.suppress(RuntimeError):  # no more threads to be had
                 thread.start()
 
-    def _reset_in_the_end(self, descriptor: int | None) -> None:
-        """Look, as long as the connection is there, whether the process goes away: it would be waited for."""
+    def _reset_in_the_end(self, descriptor: int | None, acked: int = -1, looks: int = 0) -> None:
+        """Look, as long as the connection is there, whether nobody on it gets anything any more.
+
+        Nor is it waited for when the process goes away.
+        """
         if descriptor is None or self.on(descriptor, _sockets.has_hung_up) is not False:
             return
-        if self.going_away():
+        progress = self.on(descriptor, _sockets.progress)
+        stands = progress is not None and progress.unsent > 0 and progress.acked == acked
+        looks = looks + 1 if stands else 0
+        if looks >= STANDS or self.going_away():
             self._reset()
-        else:
-            asyncio.get_running_loop().call_later(IN_THE_END, self._reset_in_the_end, descriptor)
+            return
+        acked = -1 if progress is None else progress.acked
+        asyncio.get_running_loop().call_later(BETWEEN, self._reset_in_the_end, descriptor, acked, looks)
 
     def _abort_found(self, address: _sockets.Address) -> None:
         descriptor = _sockets.scan().connections.get(address)
