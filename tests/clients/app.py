@@ -8,7 +8,7 @@ The story is named by the header `x-story` or the parameter `story`, and the led
     refuses    a `ClientError` before the first word
     endless    words until the client leaves
     plain      three words, without ids of their own
-    busy       nothing, the first time: the stream is stopped before it has said anything; then `plain`
+    busy       nothing, the first time, as there is no room; then `plain`
 
 After a hyphen it may be said how it is told, as in `fails-torn`:
 
@@ -84,11 +84,10 @@ async def refuses(family: Family) -> AsyncIterator[Chunk]:
 
 
 async def busy(family: Family) -> AsyncIterator[Chunk]:
-    """Stopped before the first word, whoever asks first with its tag."""
+    """No room, for whoever asks first with its tag."""
     record = ledger.streams[current_stream().id]
     if next(found for found in ledger.records.values() if record in found)[0] is record:
-        streams.stop(current_stream().id)
-        await asyncio.sleep(60)
+        raise ClientError("busy", "Come back later.", status=503)
     async for chunk in plain(family):
         yield chunk
 
