@@ -26,10 +26,6 @@ CORK = 64 * 1024
 """Bytes that go out together at most: what uvicorn's own buffer takes before it blocks."""
 
 
-_BLOCKED = 0.1
-"""Seconds after which a send was held up by its client, not by the server's own affairs."""
-
-
 class Writer:
     """Collects the frames of one stream and sends them.
 
@@ -185,11 +181,6 @@ class Writer:
         self.over = True
         self.flush()
         self._stream.end(cause, error=error)
-        blocked_since = self._stream.machine.blocked_since
-        if blocked_since is not None and self._stream.clock() - blocked_since >= _BLOCKED:
-            # The send was held up, and has failed as the client left: what it did not take would hold its
-            # socket until the kernel gives up.
-            self.connection.abort()
 
     async def room(self) -> None:
         """Wait until the client has taken enough for the source to go on."""
