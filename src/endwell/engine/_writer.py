@@ -272,7 +272,9 @@ class Writer:
         return data, chunks
 
     def tail(self) -> bytes:
-        """The last four bytes of what was sent and what waits to be; see `at_boundary`."""
+        """The last four bytes of what was sent and what waits to be, if anybody wants them: `at_boundary`."""
+        if not self._keeps_tail:
+            return b""
         return b"".join([self._tail, *self.frames[-4:]])[-4:]
 
     def _corkful(self) -> int:
