@@ -99,7 +99,7 @@ class Streams:
         )
         self._watchdog: float | Literal["in debug mode"] | None = "in debug mode"
         if "watchdog" in options:
-            self._watchdog = _check_seconds("watchdog", options["watchdog"])
+            self._watchdog = _check_threshold(options["watchdog"])
 
     @property
     def policy(self) -> Policy:
@@ -286,6 +286,12 @@ def _check_seconds(name: str, value: Any) -> float | None:
         raise ConfigurationError(
             f"{name} must be a finite number of seconds, more than 0, or None; got {value!r}"
         )
+    return value  # type: ignore[no-any-return]
+
+
+def _check_threshold(value: Any) -> float | None:
+    if value is not None:
+        Watchdog(value)  # raises for what it could not watch for
     return value  # type: ignore[no-any-return]
 
 
