@@ -25,7 +25,8 @@ class Namespace:
 
     def __init__(self, number: int) -> None:
         self._name = f"endwell-{os.getpid()}-{number}"
-        self._here, self._there = f"ewh{os.getpid()}"[:15], f"ewc{os.getpid()}"[:15]
+        # A session may have several at a time; an interface has a name of 15 letters at most.
+        self._here, self._there = f"ewh{os.getpid()}n{number}", f"ewc{os.getpid()}n{number}"
         subnet = f"10.231.{os.getpid() % 250}"
         self.server, self._client = f"{subnet}.{4 * number + 1}", f"{subnet}.{4 * number + 2}"
 
