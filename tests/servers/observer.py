@@ -49,6 +49,11 @@ class Observer:
         """The request target of a source: `path` with this test's tag and the client's `key`."""
         return f"{path}?tag={self.tag}&key={key}"
 
+    def forget_others(self) -> None:
+        """Begin the log anew, when the server has written down what the tests before this one left."""
+        time.sleep(self.server.config.reports_within)
+        self._log_start = len(self.server.output())
+
     def log(self) -> str:
         """What the server wrote since the test began."""
         return self.server.output()[self._log_start :]

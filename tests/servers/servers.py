@@ -32,6 +32,7 @@ class Config:
             what BaseHTTPMiddleware hides.
         http10_cut_hidden: it sends a FIN before it closes, so the reset that would tell a cut on HTTP/1.0
             cannot be had from it.
+        reports_within: seconds in which it writes down what an application raised: daphne looks once a second.
         half_close_hidden: it does not read while `send()` is blocked: a FIN alone stays in the kernel.
     """
 
@@ -40,6 +41,7 @@ class Config:
     http10_chunked: bool = False
     http10_cut_hidden: bool = False
     half_close_hidden: bool = False
+    reports_within: float = 0.0
 
     @property
     def package(self) -> str:
@@ -78,7 +80,7 @@ CONFIGS: tuple[Config, ...] = (
     *(_uvicorn(http, loop) for http in ("h11", "httptools") for loop in ("asyncio", "uvloop")),
     Config(name="hypercorn", args=_HYPERCORN, http10_cut_hidden=True),
     Config(name="granian", args=_GRANIAN),
-    Config(name="daphne", args=_DAPHNE, http10_cut_hidden=True),
+    Config(name="daphne", args=_DAPHNE, http10_cut_hidden=True, reports_within=1.2),
 )
 
 

@@ -110,6 +110,7 @@ PLAIN = pytest.mark.parametrize("path", ["/embed", "/rank", "/base/embed", "/bas
 def test_the_work_of_a_plain_endpoint_stops_when_the_client_leaves(
     observer: Observer, path: str, how: str
 ) -> None:
+    observer.forget_others()
     with connect(observer.server) as client:
         _post(client, path, tag=observer.tag)
         observer.wait_started(1)
