@@ -32,7 +32,7 @@ class Config:
             what BaseHTTPMiddleware hides.
         http10_cut_hidden: it sends a FIN before it closes, so the reset that would tell a cut on HTTP/1.0
             cannot be had from it.
-        reports_within: seconds in which it writes down what an application raised: daphne looks once a second.
+        reports_within: seconds in which it writes down what an application raised; daphne looks every second.
         half_close_hidden: it does not read while `send()` is blocked: a FIN alone stays in the kernel.
     """
 
