@@ -274,9 +274,9 @@ class Machine:
         if self._total is not None:
             yield self.started_at + self._total, Cause.TOTAL
         if self.state is State.UNATTENDED:
-            if isinstance(self.on_leave, Grace | Finish):
-                assert self.decided_at is not None
-                yield self.decided_at + self.on_leave.seconds, Cause.TOTAL
+            assert self.decided_at is not None
+            assert isinstance(self.on_leave, Grace | Finish)  # as the policy says it, in whatever words
+            yield self.decided_at + self.on_leave.seconds, Cause.TOTAL
         else:
             yield from self._send_deadlines()
         if self.state is not State.FLUSHING:
