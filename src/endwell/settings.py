@@ -14,7 +14,16 @@ from typing import Any, Literal, Self, TypeAlias
 
 from endwell.errors import ConfigurationError
 
-__all__ = ["MAX_RETRY", "Finish", "Grace", "OnLeave", "Policy", "check_known"]
+__all__ = [
+    "MAX_RETRY",
+    "Finish",
+    "Grace",
+    "OnLeave",
+    "Policy",
+    "check_count",
+    "check_duration",
+    "check_known",
+]
 
 MAX_RETRY = 2_147_483_647
 """Largest reconnection time in ms: browsers wait with setTimeout, which holds a signed 32-bit number."""
@@ -34,7 +43,7 @@ class Grace:
     seconds: float
 
     def __post_init__(self) -> None:
-        _check_duration("Grace's seconds", self.seconds)
+        check_duration("Grace's seconds", self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Finish:
     seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        _check_duration("Finish's seconds", self.seconds)
+        check_duration("Finish's seconds", self.seconds)
 
 
 OnLeave: TypeAlias = Literal["cancel", "finish"] | Grace | Finish
@@ -125,13 +134,13 @@ class Policy:
 
     def __post_init__(self) -> None:
         for name in ("heartbeat", "first_chunk", "between_chunks", "send"):
-            _check_duration(name, getattr(self, name), optional=True)
+            check_duration(name, getattr(self, name), optional=True)
         _check_total(self.total)
         _check_rate(self.min_rate)
-        _check_count("max_buffer", self.max_buffer, "bytes")
-        _check_duration("hold", self.hold, optional=True, zero=True)
-        _check_duration("cleanup", self.cleanup)
-        _check_duration("drain", self.drain, zero=True)
+        check_count("max_buffer", self.max_buffer, " of bytes")
+        check_duration("hold", self.hold, optional=True, zero=True)
+        check_duration("cleanup", self.cleanup)
+        check_duration("drain", self.drain, zero=True)
         _check_retry(self.retry)
         for name in ("soft_refusal", "allow_fast_heartbeat"):
             if not isinstance(getattr(self, name), bool):
@@ -163,7 +172,8 @@ def check_known(name: str, known: Collection[str], owner: str) -> None:
         raise TypeError(f"{owner} has no option {name!r}; did you mean {nearest!r}?")
 
 
-def _check_duration(name: str, value: Any, *, optional: bool = False, zero: bool = False) -> None:
+def check_duration(name: str, value: Any, *, optional: bool = False, zero: bool = False) -> None:
+    """Raise ConfigurationError for what is no finite number of seconds above 0, or None or 0 if it may be."""
     if value is None and optional:
         return
     bound = "0 or more" if zero else "more than 0"
@@ -175,12 +185,12 @@ def _check_duration(name: str, value: Any, *, optional: bool = False, zero: bool
 
 def _check_total(value: Any) -> None:
     if not isinstance(value, tuple):
-        _check_duration("total", value, optional=True)
+        check_duration("total", value, optional=True)
         return
     if len(value) != 2:  # noqa: PLR2004
         raise ConfigurationError(f"total must be seconds, or a pair (least, most) of them; got {value!r}")
     for part in value:
-        _check_duration("each of total's pair", part)
+        check_duration("each of total's pair", part)
     if value[0] > value[1]:
         raise ConfigurationError(f"total must be (least, most), got {value!r}")
 
@@ -190,13 +200,14 @@ def _check_rate(value: Any) -> None:
         return
     if not isinstance(value, tuple) or len(value) != 2:  # noqa: PLR2004
         raise ConfigurationError(f"min_rate must be a pair (bytes, seconds), or None; got {value!r}")
-    _check_count("min_rate's first", value[0], "bytes")
-    _check_duration("min_rate's second", value[1])
+    check_count("min_rate's first", value[0], " of bytes")
+    check_duration("min_rate's second", value[1])
 
 
-def _check_count(name: str, value: Any, unit: str) -> None:
+def check_count(name: str, value: Any, of: str = "") -> None:
+    """Raise ConfigurationError for what is no whole number above 0; `of` says of what."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number of {unit}, at least 1; got {value!r}")
+        raise ConfigurationError(f"{name} must be a whole number{of}, at least 1; got {value!r}")
 
 
 def _on_leave(value: Any) -> OnLeave:

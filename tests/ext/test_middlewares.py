@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import starlette
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -15,6 +16,10 @@ from tests.ext.visits import Client, Endings, fetch
 from tests.virtual_time import VirtualTimeLoop
 
 Next = Callable[[Request], Awaitable[Response]]
+STARTS_AGAIN = tuple(map(int, starlette.__version__.split(".")[:2])) < (1, 10)
+"""Starlette up to 1.3 gives the server a second start when a body is cut behind its GZipMiddleware, which any
+server refuses; 1.10 does not."""
+
 FORMATS: dict[str, Callable[[Streams], Any]] = {
     "sse": lambda streams: streams.sse,
     "ndjson": lambda streams: streams.ndjson,
@@ -188,10 +193,10 @@ async def test_a_compressing_middleware_hides_no_cut() -> None:
     scene = Scene(kind="bytes")
     scene.app.add_middleware(GZipMiddleware, minimum_size=1)
     client = Client(scene.app, "/fails", headers=[(b"accept-encoding", b"gzip")])
-    # Starlettes before 1.4 give the server a second start here, which it refuses as well.
     await asyncio.wait([client.task])
     assert isinstance(client.task.exception(), ValueError)
     assert (client.body, client.complete) == (b"a", False)
+    assert client.violations == (["a second http.response.start"] if STARTS_AGAIN else [])
 
 
 async def test_both_middlewares_together(layers: list[Any]) -> None:

@@ -156,7 +156,8 @@ class ClientSocket:
     def abort(self) -> None:
         """See `endwell.engine.Connection`.
 
-        A shared one is left alone, since the others on it have done nothing, until the process goes away.
+        A shared one is left alone, as the others on it have done nothing, until none of them gets anything,
+        or the process goes away.
         """
         if self._aborted:
             return
@@ -174,10 +175,8 @@ class ClientSocket:
             abort(self._receive, self._transport)
         elif descriptor is not None:
             self.on(descriptor, _sockets.disconnect)
-        elif (address := self.address) is not None:
-            thread = threading.Thread(
-                target=self._abort_found, args=(address,), name="endwell look-up", daemon=True
-            )
+        elif self.address is not None:
+            thread = threading.Thread(target=self._abort_found, name="endwell look-up", daemon=True)
             with contextlib.suppress(RuntimeError):  # no more threads to be had
                 thread.start()
 
@@ -197,10 +196,10 @@ class ClientSocket:
         acked = -1 if progress is None else progress.acked
         asyncio.get_running_loop().call_later(BETWEEN, self._reset_in_the_end, descriptor, acked, looks)
 
-    def _abort_found(self, address: _sockets.Address) -> None:
-        descriptor = _sockets.scan().connections.get(address)
-        if descriptor is not None:
-            self.on(descriptor, _sockets.disconnect)
+    def _abort_found(self) -> None:
+        with contextlib.suppress(OSError), _sockets.found(self._scope) as connection:
+            if connection is not None:
+                _sockets.disconnect(connection)
 
 
 def _never() -> bool:

@@ -21,15 +21,18 @@ class Flow(Protocol):
     """The client is behind: `send` waits until it is not."""
 
 
+def _cycle_of(receive: Receive) -> Any:
+    """The object that uvicorn has for the request `receive` belongs to; None for any other server."""
+    cycle = getattr(receive, "__self__", None)
+    return cycle if type(cycle).__module__.startswith("uvicorn.") else None
+
+
 def flow_of(receive: Receive) -> Flow | None:
     """The flow control of the connection that uvicorn's own `receive` belongs to; None for any other server.
 
     Starlette and FastAPI hand `receive` through as it is; behind BaseHTTPMiddleware it is another one.
     """
-    cycle = getattr(receive, "__self__", None)
-    if not type(cycle).__module__.startswith("uvicorn."):
-        return None
-    flow: Flow | None = getattr(cycle, "flow", None)
+    flow: Flow | None = getattr(_cycle_of(receive), "flow", None)
     return flow if hasattr(flow, "write_paused") else None
 
 
@@ -38,17 +41,12 @@ def has_ended(receive: Receive) -> bool:
 
     From then on it reports a disconnect, also while a middleware still holds the last `send` up.
     """
-    cycle = getattr(receive, "__self__", None)
-    is_uvicorns = type(cycle).__module__.startswith("uvicorn.")
-    return is_uvicorns and getattr(cycle, "response_complete", False) is True
+    return getattr(_cycle_of(receive), "response_complete", False) is True
 
 
 def transport_of(receive: Receive) -> asyncio.Transport | None:
     """The transport of the connection that uvicorn's own `receive` belongs to; None for any other server."""
-    cycle = getattr(receive, "__self__", None)
-    if not type(cycle).__module__.startswith("uvicorn."):
-        return None
-    transport: asyncio.Transport | None = getattr(cycle, "transport", None)
+    transport: asyncio.Transport | None = getattr(_cycle_of(receive), "transport", None)
     # uvloop's is no subclass of asyncio's.
     return transport if hasattr(transport, "abort") and hasattr(transport, "get_extra_info") else None
 
@@ -60,8 +58,7 @@ def beneath(receive: Receive, scope: Scope) -> Receive | None:
     object, as Starlette's Request and `Pump` do. It is this request's if it has the very same headers.
     """
     for _ in range(MIDDLEWARES):
-        cycle = getattr(receive, "__self__", None)
-        if type(cycle).__module__.startswith("uvicorn."):
+        if (cycle := _cycle_of(receive)) is not None:
             own: Any = getattr(cycle, "scope", None) or {}
             return receive if own.get("headers") is scope.get("headers") else None
         below = _below(receive)

@@ -139,7 +139,7 @@ class Stream:
             self.writer.abandon()
         hit = await wait_out(self.work.over) or hit
         self._disarm()
-        self._attended()
+        self._give_it_back()
         if self.machine.outcome is None:  # whatever has gone wrong, no stream is without an ending
             self.end(Cause.SEND_CRASHED)
         self.machine.feed(Step.CLEANUP_DONE, self.clock())
@@ -243,7 +243,7 @@ class Stream:
         if not self.decided:
             self.error = error
         if OUTCOMES[cause] is Outcome.CLIENT_GONE:
-            self._leave_alone()
+            self._take_a_place()
             self.gone.set()
         self._feed(cause)
         if cause is Cause.DRAIN and not self.decided:
@@ -261,7 +261,7 @@ class Stream:
         self._unattended = unattended
         self.pool = pool
 
-    def _leave_alone(self) -> None:
+    def _take_a_place(self) -> None:
         machine = self.machine
         if machine.on_leave == "cancel" or not machine.running:
             return
@@ -269,8 +269,8 @@ class Stream:
         if not self._is_unattended:
             machine.on_leave = "cancel"
 
-    def _attended(self) -> None:
-        """All is over: the source does not count there any more."""
+    def _give_it_back(self) -> None:
+        """All is over: the source does not count any more."""
         if self._is_unattended and self._unattended is not None:
             self._unattended.over()
 

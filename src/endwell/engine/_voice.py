@@ -48,7 +48,7 @@ class Voice:
         self._dialect = dialect or format.dialect
         self._policy = policy
         self._is_events = format.media_type == SSE.media_type
-        self._numbered = Numbered(token, draw(policy.retry)) if resumable else None
+        self._numbered = Numbered(token, self._retry()) if resumable else None
         self.encode = format.encode if self._numbered is None else self._numbered.encode
         self.keeps_tail = dialect is not None and format.dialect is None
         self.asker = asker or Asker()
@@ -66,7 +66,7 @@ class Voice:
             message=words.message,
             ref=reference,
             status=words.status,
-            retry=draw(self._policy.retry) if cause is Cause.DRAIN else None,
+            retry=self._retry() if cause is Cause.DRAIN else None,
             chunks=chunks,
             id=self._numbered.end_id if self._numbered is not None and cause in _NOT_AGAIN else None,
         )
@@ -87,9 +87,12 @@ class Voice:
         wanted = self._policy.soft_refusal and told.status == _SERVICE_UNAVAILABLE and cause is not Cause.STOP
         if not wanted or not self._is_events or not self.asker.is_event_source:
             return None
-        return b"retry: %d\n\n" % random.randint(*self._policy.retry or _RETRY)  # noqa: S311 - as below
+        return b"retry: %d\n\n" % _draw(self._policy.retry or _RETRY)
+
+    def _retry(self) -> int | None:
+        return None if self._policy.retry is None else _draw(self._policy.retry)
 
 
-def draw(span: tuple[int, int] | None) -> int | None:
+def _draw(span: tuple[int, int]) -> int:
     """When to come back, in ms; drawn, so that a fleet's clients do not come back at once."""
-    return None if span is None else random.randint(*span)  # noqa: S311 - spreads load, hides nothing
+    return random.randint(*span)  # noqa: S311 - spreads load, hides nothing

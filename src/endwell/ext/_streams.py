@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
@@ -28,7 +27,7 @@ from endwell.ext._responses import (
     effective_route,
 )
 from endwell.observe import Callback
-from endwell.settings import Policy, check_known
+from endwell.settings import Policy, check_count, check_duration, check_known
 from endwell.types import Source
 from endwell.wire import NDJSON, SSE, Dialect, dialect_for
 
@@ -90,12 +89,17 @@ class Streams:
     def __init__(self, **options: Unpack[StreamsOptions]) -> None:
         for name in options:
             check_known(name, StreamsOptions.__annotations__, "Streams")
+        vanished = options.get("vanished", VANISHED)
+        unattended, threads = options.get("unattended", UNATTENDED), options.get("threads", DEFAULT_SIZE)
+        check_duration("vanished", vanished, optional=True)
+        check_count("unattended", unattended)
+        check_count("threads", threads)
         self._registry = Registry(
             check_policy(options.get("policy")) or Policy(),
             dialect=_check_dialect(options.get("dialect")),
-            vanished=_check_seconds("vanished", options.get("vanished", VANISHED)),
-            unattended=_check_number("unattended", options.get("unattended", UNATTENDED)),
-            threads=_check_number("threads", options.get("threads", DEFAULT_SIZE)),
+            vanished=vanished,
+            unattended=unattended,
+            threads=threads,
         )
         self._watchdog: float | Literal["in debug mode"] | None = "in debug mode"
         if "watchdog" in options:
@@ -280,25 +284,10 @@ def _check_dialect(dialect: Any) -> Dialect | None:
         return dialect_for(dialect, NDJSON())
 
 
-def _check_seconds(name: str, value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and not (is_number and 0 < value < math.inf):
-        raise ConfigurationError(
-            f"{name} must be a finite number of seconds, more than 0, or None; got {value!r}"
-        )
-    return value  # type: ignore[no-any-return]
-
-
 def _check_threshold(value: Any) -> float | None:
     if value is not None:
         Watchdog(value)  # raises for what it could not watch for
     return value  # type: ignore[no-any-return]
-
-
-def _check_number(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number, at least 1; got {value!r}")
-    return value
 
 
 def _check_options(response: type[StreamResponse], options: dict[str, Any]) -> None:
