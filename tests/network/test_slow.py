@@ -21,12 +21,14 @@ STOPS_WITHIN = 2.5
 """Seconds until a server without streams has ended after SIGTERM."""
 
 
-def sockets(client: socket.socket) -> str:
-    """What `ss` shows of a connection, at either end."""
-    port = client.getsockname()[1]
-    return subprocess.run(
-        ["ss", "-Htn", f"sport = :{port} or dport = :{port}"], capture_output=True, check=True, text=True
-    ).stdout
+def sockets(client: socket.socket, port: int) -> str:
+    """What `ss` shows of a connection to the server on `port`, at either end.
+
+    Both ports name it: once it is over, the client's own may at once be that of somebody else's connection.
+    """
+    ends = (client.getsockname()[1], port)
+    wanted = " or ".join(f"( sport = :{one} and dport = :{other} )" for one, other in (ends, ends[::-1]))
+    return subprocess.run(["ss", "-Htn", wanted], capture_output=True, check=True, text=True).stdout
 
 
 @pytest.mark.parametrize("config", SERVERS, ids=lambda config: config.name)
@@ -42,7 +44,9 @@ def test_the_socket_of_a_client_that_never_reads_is_freed_and_the_server_stops_a
             for path in ("/big", "/base/big"):
                 assert ended(server, path, within=5.0)["outcome"] == "slow_client"
             for each in (client, other):
-                assert eventually(lambda each=each: not sockets(each.sock)), sockets(each.sock)  # type: ignore[misc]
+                assert eventually(
+                    lambda each=each: not sockets(each.sock, server.port)  # type: ignore[misc]
+                ), sockets(each.sock, server.port)
             assert get_json(server, "/report")["active"] == 0  # it lives, and serves others
             server.terminate()
             server.process.wait(STOPS_WITHIN)

@@ -61,7 +61,7 @@ def test_the_socket_of_a_client_that_never_reads_is_freed(
     try:
         with _ask(server.port, "/big?send=1") as unread, _ask(server.port, "/idle") as left:
             assert eventually(lambda: "slow_client after" in server.output())
-            assert eventually(lambda: not sockets(unread)), sockets(unread)
+            assert eventually(lambda: not sockets(unread, server.port)), sockets(unread, server.port)
             left.sendall(b"GET /idle HTTP/1.1\r\nhost: test\r\n\r\n")
             socket.socket.shutdown(left, socket.SHUT_WR)  # the FIN behind a request that nobody reads
             assert eventually(lambda: "client_gone after" in server.output())

@@ -23,9 +23,9 @@ def _start(namespace: Namespace, server: Server, path: str) -> socket.socket:
     return client
 
 
-def _is_freed(namespace: Namespace, client: socket.socket) -> bool:
+def _is_freed(namespace: Namespace, client: socket.socket, server: Server) -> bool:
     """Whether the server's end of a connection is gone; the client's own cannot know."""
-    return f"{namespace.server}:" not in sockets(client)
+    return f"{namespace.server}:" not in sockets(client, server.port)
 
 
 def test_a_client_that_vanishes_is_found_within_the_promise(
@@ -35,7 +35,11 @@ def test_a_client_that_vanishes_is_found_within_the_promise(
     outcomes = {"/idle": "client_gone", "/ticking": "client_gone", "/big": "slow_client"}
     paths = tuple(outcomes)
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(_start(elsewhere, server, path)) for server in fleet for path in paths]
+        clients = [
+            (stack.enter_context(_start(elsewhere, server, path)), server)
+            for server in fleet
+            for path in paths
+        ]
         time.sleep(0.2)
         stack.enter_context(elsewhere.silenced())
         began = time.monotonic()
@@ -44,8 +48,8 @@ def test_a_client_that_vanishes_is_found_within_the_promise(
                 ending = ended(server, f"vanished{path}", within=VANISHED + MARGIN)
                 assert ending["outcome"] == outcomes[path], (server.name, path)
                 assert 1.0 < ending["at"] - began < VANISHED + MARGIN, (server.name, path)
-        for client in clients:
-            assert eventually(functools.partial(_is_freed, elsewhere, client))
+        for client, server in clients:
+            assert eventually(functools.partial(_is_freed, elsewhere, client, server))
 
 
 def test_the_log_says_once_what_the_kernel_was_told(fleet: list[Server]) -> None:
