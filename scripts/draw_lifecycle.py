@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from endwell import Finish, Grace, Policy
 from endwell.errors import IllegalStep
-from endwell.lifecycle import OUTCOMES, TRANSITIONS, Act, Cause, Farewell, Machine, State, Step
+from endwell.lifecycle import OUTCOMES, TRANSITIONS, Act, Cause, Farewell, Machine, Outcome, State, Step
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "lifecycle.md"
 PICTURE = PAGE.with_suffix(".svg")
@@ -247,7 +247,11 @@ def causes_table() -> str:
     """Each cause with its outcome, and what the client is told of it."""
     return _table(
         ["cause", "outcome", "told before the status line", "told after it"],
-        ([f"`{cause.value}`", f"`{OUTCOMES[cause].value}`", *_told(cause)] for cause in Cause),
+        (
+            [f"`{cause.value}`", f"`{outcome.value}`", *_told(cause)]
+            for cause, outcome in OUTCOMES.items()
+            if outcome is not Outcome.REJECTED
+        ),
     )
 
 

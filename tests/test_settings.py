@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endwell import ConfigurationError, EndwellError, Finish, Grace, Policy
-from endwell.settings import MAX_RETRY
+from endwell import ConfigurationError, Deployment, EndwellError, Finish, Grace, Policy
+from endwell.settings import LEEWAY, MAX_RETRY
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Policy)}
 DURATIONS = ["heartbeat", "hold", "first_chunk", "between_chunks", "send", "total", "cleanup", "drain"]
@@ -328,3 +328,165 @@ def test_finish_in_a_word_is_finish_with_its_default() -> None:
 
 def test_a_switch_is_true_or_false() -> None:
     assert message({"soft_refusal": 1}) == "soft_refusal must be True or False, got 1"
+
+
+# -- what must fit the platform ------------------------------------------------------------------------------
+
+FITS = Deployment(pre_stop=5)
+NUMBERS = st.floats(0, 100).map(lambda number: round(number, 2))
+POLICIES = st.builds(
+    lambda drain, share, retry: Policy(drain=drain, cleanup=drain * share, retry=retry),
+    st.floats(0.1, 100).map(lambda number: round(number, 2)),
+    st.floats(0.01, 0.99),
+    st.none() | st.tuples(st.integers(0, 9000), st.integers(9000, 60_000)),
+)
+DEPLOYMENTS = st.builds(
+    Deployment,
+    grace_period=NUMBERS.map(lambda number: number + 1),
+    pre_stop=NUMBERS,
+    endpoint_lag=NUMBERS,
+    server_timeout=st.none() | NUMBERS.map(lambda number: number + 1),
+    app_shutdown=NUMBERS,
+    streams=st.none() | st.integers(1, 10_000),
+    streams_per_second=st.integers(1, 10_000),
+)
+
+
+def only(deployment: Deployment, policy: Policy) -> str:
+    (problem,) = deployment.problems(policy)
+    return problem
+
+
+def refusal(options: dict[str, Any]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        Deployment(**options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("value", NO_DURATION, ids=repr)
+@pytest.mark.parametrize(
+    ("field", "bound"),
+    [
+        ("grace_period", "more than 0"),
+        ("server_timeout", "more than 0, or None"),
+        ("pre_stop", "0 or more"),
+        ("endpoint_lag", "0 or more"),
+        ("app_shutdown", "0 or more"),
+    ],
+)
+def test_a_deployments_durations_are_checked(field: str, bound: str, value: object) -> None:
+    expected = f"{field} must be a finite number of seconds, {bound}; got {value!r}"
+    assert refusal({field: value}) == expected
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "5", math.nan])
+@pytest.mark.parametrize("field", ["streams", "streams_per_second"])
+def test_a_deployments_numbers_of_streams_are_whole(field: str, value: object) -> None:
+    assert refusal({field: value}) == f"{field} must be a whole number, at least 1; got {value!r}"
+
+
+@pytest.mark.parametrize("field", ["grace_period", "server_timeout"])
+def test_a_process_that_is_killed_at_once_has_no_numbers_that_fit(field: str) -> None:
+    assert "more than 0" in refusal({field: 0})
+
+
+def test_a_deployments_unknown_option_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(TypeError, match="Deployment has no option 'prestop'; did you mean 'pre_stop'"):
+        Deployment(prestop=5)  # type: ignore[call-arg]
+
+
+def test_every_option_of_a_deployment_is_documented_in_order() -> None:
+    arguments, _, _ = (inspect.getdoc(Deployment) or "").partition("\nRaises:\n")
+    names = [field.name for field in dataclasses.fields(Deployment)]
+    assert re.findall(r"^    (\w+): ", arguments, re.MULTILINE) == names
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_deployment_is_a_frozen_value(copied: Any) -> None:
+    assert copied(FITS) == FITS
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        FITS.pre_stop = 1.0  # type: ignore[misc]
+
+
+def test_the_defaults_of_kubernetes_fit_with_a_short_pre_stop() -> None:
+    assert FITS.problems(Policy()) == []
+
+
+def test_without_a_pre_stop_new_requests_come_too_late() -> None:
+    assert only(Deployment(), Policy()) == (
+        "new requests come for 5 s in which they are turned away: endpoint_lag is 5 s, pre_stop 0 s; let "
+        "preStop sleep 5 s, in a grace_period of at least 27 s, as it counts as part of it"
+    )
+
+
+def test_a_pre_stop_counts_as_part_of_the_grace_period() -> None:
+    assert only(Deployment(pre_stop=15), Policy()) == (
+        "the process is killed while it shuts down: pre_stop (15) + drain (20) + 0.5 + app_shutdown (1) make "
+        "36.5 s, and grace_period is 30 s; make it at least 37 s, or take 6.5 s off the others"
+    )
+
+
+@pytest.mark.parametrize("pre_stop", [30, 45])
+def test_a_pre_stop_of_all_the_grace_period_is_another_problem(pre_stop: float) -> None:
+    problem = only(Deployment(pre_stop=pre_stop), Policy())
+    assert problem.startswith("the process is killed before its streams are told: ")
+
+
+@pytest.mark.parametrize("server_timeout", [3, 21.4])
+def test_a_server_that_loses_its_patience_is_found(server_timeout: float) -> None:
+    """hypercorn waits for 3 s by default."""
+    deployment = Deployment(pre_stop=5, server_timeout=server_timeout)
+    assert only(deployment, Policy()) == (
+        f"the server cancels streams or kills the process {server_timeout} s after the signal "
+        "(server_timeout): drain (20) + 0.5 + app_shutdown (1) make 21.5 s; set its timeout to at least 22 s"
+    )
+
+
+@pytest.mark.parametrize("server_timeout", [None, 21.5, 30])
+def test_a_server_that_waits_long_enough_is_none(server_timeout: float | None) -> None:
+    assert Deployment(pre_stop=5, server_timeout=server_timeout).problems(Policy()) == []
+
+
+@pytest.mark.parametrize(
+    ("retry", "mend"), [((1000, 3000), (1000, 6000)), (None, (1000, 6000)), ((5000, 9999), (5000, 10_000))]
+)
+def test_clients_that_come_back_all_at_once_are_told_apart(retry: Any, mend: tuple[int, int]) -> None:
+    deployment = Deployment(pre_stop=5, streams=5000)
+    span = 0 if retry is None else retry[1] - retry[0]
+    assert only(deployment, Policy(retry=retry)) == (
+        f"5000 clients come back within {span} ms (retry is {retry}), and 1000 a second are welcome "
+        f"(streams_per_second); set retry to {mend}"
+    )
+    assert deployment.problems(Policy(retry=mend)) == []
+
+
+def test_every_problem_is_named() -> None:
+    deployment = Deployment(grace_period=10, server_timeout=3, streams=5000)
+    assert len(deployment.problems(Policy())) == 4
+
+
+@given(DEPLOYMENTS, POLICIES)
+def test_the_mend_that_is_named_mends_it(deployment: Deployment, policy: Policy) -> None:
+    for problem in deployment.problems(policy):
+        if numbers := re.search(r"set retry to \((\d+), (\d+)\)", problem):
+            least, most = numbers.groups()
+            policy = dataclasses.replace(policy, retry=(int(least), int(most)))
+        if seconds := re.search(r"set its timeout to at least (\d+) s", problem):
+            deployment = dataclasses.replace(deployment, server_timeout=int(seconds[1]))
+        if re.search(r"let preStop sleep", problem):
+            deployment = dataclasses.replace(deployment, pre_stop=deployment.endpoint_lag)
+    for problem in deployment.problems(policy):  # a longer preStop needs a longer grace period
+        (seconds,) = re.findall(r"make it at least (\d+) s", problem)
+        deployment = dataclasses.replace(deployment, grace_period=int(seconds))
+    assert deployment.problems(policy) == []
+
+
+@given(DEPLOYMENTS, POLICIES)
+def test_where_nothing_is_said_nothing_is_cut(deployment: Deployment, policy: Policy) -> None:
+    if deployment.problems(policy):
+        return
+    signal = deployment.pre_stop
+    over = signal + policy.drain + LEEWAY
+    assert over <= over + deployment.app_shutdown <= deployment.grace_period + 1e-9
+    assert deployment.server_timeout is None or over - signal <= deployment.server_timeout
+    assert deployment.endpoint_lag <= signal

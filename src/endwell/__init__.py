@@ -1,7 +1,7 @@
 """Streaming responses that end well, however they end."""
 
-from endwell.asgi import CancelOnDisconnect
-from endwell.engine import Busy, CurrentStream, Snapshot, current_stream
+from endwell.asgi import CancelOnDisconnect, ClientAddress
+from endwell.engine import Busy, CurrentStream, Snapshot, StopResult, current_stream
 from endwell.errors import (
     ChunkError,
     ChunkTypeError,
@@ -26,7 +26,7 @@ from endwell.ext import (
 )
 from endwell.lifecycle import Cause, Outcome
 from endwell.observe import Ending, SourceEnd
-from endwell.settings import Finish, Grace, Policy
+from endwell.settings import Deployment, Finish, Grace, Limits, Policy
 from endwell.wire import Dialect, Event, Told
 
 __all__ = [
@@ -36,9 +36,11 @@ __all__ = [
     "Cause",
     "ChunkError",
     "ChunkTypeError",
+    "ClientAddress",
     "ClientError",
     "ConfigurationError",
     "CurrentStream",
+    "Deployment",
     "Dialect",
     "Ending",
     "EndwellError",
@@ -46,6 +48,7 @@ __all__ = [
     "EventStream",
     "Finish",
     "Grace",
+    "Limits",
     "MissingExtra",
     "NDJSONStream",
     "NoCurrentStream",
@@ -57,6 +60,7 @@ __all__ = [
     "SourceEnd",
     "SourceError",
     "SourceInUse",
+    "StopResult",
     "StreamCut",
     "StreamResponse",
     "Streams",

@@ -16,6 +16,8 @@ def an_ending(stream: str, outcome: Outcome = Outcome.CLIENT_GONE, *, cleanup: f
     return Ending(
         id=stream,
         route="/chat",
+        owner=None,
+        key=None,
         outcome=outcome,
         cause=Cause.DISCONNECT,
         reason=None,

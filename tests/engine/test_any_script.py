@@ -231,10 +231,7 @@ class Play:
             case "cancel":
                 visit.task.cancel()
             case "stop":
-                for snapshot in registry.active():
-                    stream = registry.get(snapshot.id)
-                    assert stream is not None
-                    stream.stop("asked")
+                registry.stop_all(reason="asked")
             case "drain":
                 registry.drain()
             case _:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from endwell import Cause, Outcome, Policy
-from endwell.engine import SourceHandle, Stream
+from endwell.engine import Refusal, SourceHandle, Stream
 from endwell.wire import Raw
 from tests.engine.scene import QUIET, now
 
@@ -50,7 +50,7 @@ class Line:
     async def cut(self) -> None:
         pass
 
-    async def refuse(self, status: int, body: bytes) -> None:
+    async def refuse(self, refusal: Refusal) -> None:
         raise AssertionError
 
     def begin(self, data: bytes) -> Coroutine[Any, Any, None]:

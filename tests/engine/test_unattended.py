@@ -183,10 +183,9 @@ async def test_it_can_be_stopped() -> None:
     await asyncio.sleep(1.5)
     client.leave()
     await asyncio.sleep(2)
-    stream = registry.get(registry.active()[0].id)
-    assert stream is not None
-    assert stream.stop("enough")
-    assert not stream.stop("again")
+    (alive,) = registry.active()
+    assert registry.stop(alive.id, "enough")
+    assert not registry.stop(alive.id, "again")
     await client.finished()
     await registry.settle()
     assert diary == [(3.5, "cancelled"), (4.5, "cleaned")]
@@ -264,8 +263,7 @@ async def test_nothing_is_kept_of_what_nobody_takes() -> None:
     response.attach(registry, None)
     client = Peer(response, sends={2: FOREVER})
     await asyncio.sleep(0)
-    stream = registry.get(registry.active()[0].id)
-    assert stream is not None
+    (stream,) = registry._live.values()
     frames = stream.writer.frames
     client.leave()
     await client.finished()

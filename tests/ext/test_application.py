@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from endwell import Ending, Outcome, Policy, Snapshot, Streams
+from endwell import Ending, Outcome, Policy, Snapshot, StopResult, Streams
 from tests.ext.visits import Client, Endings, fetch, turns
 
 
@@ -37,11 +37,11 @@ def app(streams: Streams) -> FastAPI:
 
     @app.post("/stop/{stream}")
     async def stop(stream: str) -> bool:
-        return streams.stop(stream, "user")
+        return bool(streams.stop(stream, "user"))
 
     @app.post("/stop-in-a-thread/{stream}")
     def stop_in_a_thread(stream: str) -> bool:
-        return streams.stop(stream, "user")
+        return bool(streams.stop(stream, "user"))
 
     return app
 
@@ -128,11 +128,11 @@ async def test_a_stop_button_stops_one_stream(streams: Streams, app: FastAPI, st
 async def test_what_is_not_there_or_ends_already_is_not_stopped(streams: Streams, app: FastAPI) -> None:
     client = await begin(app)
     (snapshot,) = streams.active()
-    assert streams.stop("no such stream") is False
-    assert streams.stop(snapshot.id) is True
-    assert streams.stop(snapshot.id, "again") is False
+    assert await streams.stop("no such stream") == StopResult.UNKNOWN
+    assert streams.stop(snapshot.id)
+    assert await streams.stop(snapshot.id, "again") == StopResult.ALREADY_ENDED
     await client.finished()
-    assert streams.stop(snapshot.id) is False
+    assert await streams.stop(snapshot.id) == StopResult.ALREADY_ENDED
 
 
 async def test_a_stopped_raw_stream_is_cut(streams: Streams, app: FastAPI) -> None:
@@ -144,7 +144,7 @@ async def test_a_stopped_raw_stream_is_cut(streams: Streams, app: FastAPI) -> No
 
     client = Client(app, "/raw")
     await client.until(lambda: bool(client.body))
-    streams.stop(streams.active()[0].id)
+    assert await streams.stop(streams.active()[0].id)
     assert type(await client.over()).__name__ == "StreamCut"
     assert client.was_cut
 

@@ -78,6 +78,8 @@ class Setting(NamedTuple):
 def wrong_ending(play: Play) -> str | None:
     """Say what is wrong with the cause, or its time; None if nothing is."""
     groups = [group for group in play.groups if group]
+    if play.endings[0].cause is Cause.DRAINING:
+        return None if play.schedule.prelude == "fresh" and groups[0][0] == "drain" else "rejected too late"
     if play.schedule.source not in ON_STRINGS or _is_torn(play.schedule):
         return _implausible(play, groups)
     ending = play.endings[0]

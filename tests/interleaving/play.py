@@ -147,9 +147,7 @@ class Play:
     def stop(self) -> None:
         """Stop the stream, as the stop button would."""
         for snapshot in self.registry.active():
-            stream = self.registry.get(snapshot.id)
-            assert stream is not None
-            self.stopped.append(stream.stop("asked"))
+            self.stopped.append(bool(self.registry.stop(snapshot.id, "asked")))
 
     def cancel(self) -> None:
         """Cancel the request's task."""

@@ -121,5 +121,5 @@ def policy_for(deadlines: tuple[str, ...], manner: str = "cancel") -> Policy:
     between, beat = durations.get("between_chunks"), durations.get("heartbeat")
     if between is not None and beat is not None and beat >= between:
         durations["heartbeat"] = between - 2  # as Policy wants it
-    others = {"heartbeat": None, "hold": None, "send": None, "cleanup": _CLEANUP, "drain": 0}
+    others = {"heartbeat": None, "hold": None, "send": None, "cleanup": _CLEANUP, "drain": 10 * _CLEANUP}
     return Policy(**{**others, **durations, "on_leave": MANNERS[manner]})  # type: ignore[arg-type]

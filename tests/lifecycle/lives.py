@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from endwell import Finish, Policy
-from endwell.lifecycle import Act, Cause, Machine, State, Step
+from endwell.lifecycle import OUTCOMES, Act, Cause, Machine, Outcome, State, Step
 
 CALM = Policy(heartbeat=None, hold=None, send=None)
 """No deadline runs but that of the cleanup."""
 
-CAUSES = [cause for cause in Cause if cause is not Cause.SOURCE_ENDED]
+REJECTIONS = [cause for cause in Cause if OUTCOMES[cause] is Outcome.REJECTED]
+CAUSES = [cause for cause in Cause if cause not in (Cause.SOURCE_ENDED, *REJECTIONS)]
 """The causes that are fed. A source's own end is a step; it becomes the cause when all is flushed."""
 
 ASKED = [Cause.STOP, Cause.DRAIN]
@@ -129,6 +130,18 @@ class Engine:
     def cleanup_ends(self) -> None:
         if self.machine.state is State.CLOSING:
             self._feed(Step.CLEANUP_DONE)
+
+    def process_goes(self) -> None:
+        self._leave_by(self.now + 2, self.now + 9)
+
+    def process_goes_now(self) -> None:
+        self._leave_by(self.now, self.now)
+
+    def _leave_by(self, release_at: float, over_by: float) -> None:
+        self.machine.leave_by(release_at, over_by)
+        if release_at <= self.now:
+            self._feed(Cause.DRAIN)
+        self._timer = self.look()
 
     # -- what it does ------------------------------------------------------------------------------------
 

@@ -38,9 +38,11 @@ def policies(draw: st.DrawFn, *, rates: bool = False) -> Policy:
 # -- any steps, any stamps, any times ------------------------------------------------------------------------
 
 times = st.integers(0, 40).map(float) | st.floats(-1e9, 1e9)
+OTHERS = ("unblocked", "caught up", "saw", "going")
 Event: TypeAlias = tuple[Step | Cause | str, float]
 events: st.SearchStrategy[Event] = st.tuples(
-    st.sampled_from([*STEPS, Step.TICK, Step.TICK, *CAUSES, *STAMPS, "unblocked", "caught up", "saw"]), times
+    st.sampled_from([*STEPS, Step.TICK, Step.TICK, *CAUSES, *STAMPS, *OTHERS]),
+    times,
 )
 
 
@@ -62,6 +64,8 @@ class Witness:
             self.machine.blocked_since = None
         elif what == "caught up":
             self.machine.behind_since = None
+        elif what == "going":
+            self.machine.leave_by(when, when + 5)
         elif what == "saw":
             self.taken += int(when) % 3
             self.machine.saw(self.taken, when)
@@ -111,6 +115,7 @@ class Witness:
         clocks: list[tuple[Cause, float | None, float | None]] = [
             (Cause.TOTAL, machine.started_at, machine._total),
             (Cause.SEND_BLOCKED, machine.blocked_since, policy.send),
+            (Cause.DRAIN, machine.release_at, 0.0),
             (Cause.SEND_SLOW, machine.behind_since, policy.min_rate and policy.min_rate[1]),
             (Cause.FIRST_CHUNK, machine.started_at if silent else None, policy.first_chunk),
             (
@@ -119,6 +124,10 @@ class Witness:
                 policy.between_chunks,
             ),
         ]
+        if machine.state is State.FLUSHING and machine.release_at is not None:
+            assert machine.over_by is not None
+            if now >= min(machine.release_at + policy.cleanup, machine.over_by):
+                yield Cause.SEND_BLOCKED
         for cause, since, limit in clocks:
             if since is not None and limit is not None and now >= since + limit:
                 yield cause
@@ -151,6 +160,7 @@ happenings = st.lists(
             [
                 *("chunk", "chunk", "chunk", "source_ends", "cleanup_ends"),
                 *("client_stops_reading", "client_stops_reading", "client_reads_again", "client_reads_again"),
+                *("process_goes", "process_goes_now"),
                 *(Cause.DISCONNECT, Cause.SOURCE_RAISED, Cause.STOP),
             ]
         ),

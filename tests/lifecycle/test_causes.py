@@ -62,16 +62,15 @@ def test_a_stream_that_is_ending_well_is_not_stopped(state: State, cause: Cause)
     machine = machine_in(state)
     before = everything(machine)
     assert machine.feed(cause, 1.0) is Act.NOTHING
-    noted = {"_hurried_at": 1.0} if cause is Cause.DRAIN else {}
-    assert everything(machine) == before | noted
+    assert everything(machine) == before
     machine.feed(Step.FLUSHED, 2.0)
     assert machine.outcome is Outcome.COMPLETED
 
 
 def test_a_drain_waits_for_the_last_bytes_no_longer_than_for_a_cleanup() -> None:
     machine = machine_in(State.FLUSHING, replace(CALM, cleanup=15.0))
-    machine.feed(Cause.DRAIN, 1.0)
-    machine.feed(Cause.DRAIN, 9.0)
+    machine.leave_by(1.0, 30.0)
+    machine.leave_by(9.0, 30.0)
     assert tick_acts_at(machine, 16.0) is Act.CANCEL
     assert machine.outcome is Outcome.SLOW_CLIENT
 

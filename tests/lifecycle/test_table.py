@@ -8,7 +8,7 @@ import pytest
 
 from endwell.errors import EndwellError, IllegalStep
 from endwell.lifecycle import OUTCOMES, TRANSITIONS, Act, Cause, Machine, Outcome, State, Step
-from tests.lifecycle.lives import ASKED, CALM, CAUSES, STEPS, everything, machine_in
+from tests.lifecycle.lives import ASKED, CALM, CAUSES, REJECTIONS, STEPS, everything, machine_in
 
 LEGAL = [(state, step) for state in State for step in STEPS if step in TRANSITIONS[state]]
 ILLEGAL = [(state, step) for state in State for step in STEPS if step not in TRANSITIONS[state]]
@@ -89,9 +89,19 @@ def test_each_cause_has_one_outcome(cause: Cause) -> None:
     assert OUTCOMES[cause] in Outcome
 
 
-def test_every_outcome_has_a_cause_but_rejected() -> None:
-    """A rejected stream was never admitted, so no machine ever ran for it."""
-    assert set(OUTCOMES.values()) == set(Outcome) - {Outcome.REJECTED}
+def test_every_outcome_has_a_cause() -> None:
+    assert set(OUTCOMES.values()) == set(Outcome)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("cause", REJECTIONS)
+def test_a_stream_that_is_alive_cannot_be_rejected(state: State, cause: Cause) -> None:
+    """Such a stream was never admitted, so no machine ever ran for it."""
+    machine = machine_in(state)
+    before = everything(machine)
+    with pytest.raises(IllegalStep):
+        machine.feed(cause, 1.0)
+    assert everything(machine) == before
 
 
 # -- the regular way -----------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ def an_ending(**changes: Any) -> Ending:
     values: dict[str, Any] = {
         "id": "s1",
         "route": "/chat/{room}",
+        "owner": None,
+        "key": None,
         "outcome": Outcome.CLIENT_GONE,
         "cause": Cause.DISCONNECT,
         "reason": None,

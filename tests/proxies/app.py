@@ -99,4 +99,4 @@ async def report(tag: str) -> dict[str, Any]:
 @app.post("/stop/{stream}")
 async def stop(stream: str) -> bool:
     """The stop button."""
-    return streams.stop(stream)
+    return bool(streams.stop(stream))

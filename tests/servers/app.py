@@ -180,7 +180,7 @@ def _add_questions(made: FastAPI) -> None:
 
     @made.post("/stop/{stream}")
     async def stop(stream: str) -> bool:
-        return streams.stop(stream, reason="user")
+        return bool(streams.stop(stream, reason="user"))
 
 
 class ByPrefix:

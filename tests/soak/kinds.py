@@ -261,7 +261,7 @@ async def cancel(peer: Peer, streams: Streams) -> None:
 async def stop(peer: Peer, streams: Streams) -> None:
     await peer.got(b"word")
     (stream,) = [each.id for each in streams.active() if each.route == peer.scope["endpoint"].__qualname__]
-    streams.stop(stream)
+    assert streams.stop(stream)
 
 
 @dataclass(frozen=True, kw_only=True)

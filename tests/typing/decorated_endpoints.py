@@ -16,7 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from endwell import Ending, EventStream, Policy, Streams, cancel_on_disconnect, current_stream
+from endwell import (
+    Ending,
+    EventStream,
+    Policy,
+    Snapshot,
+    StopResult,
+    Streams,
+    cancel_on_disconnect,
+    current_stream,
+)
 from endwell.ext import StreamResponse
 
 streams = Streams(policy=Policy(heartbeat=10))
@@ -195,7 +204,10 @@ def wrong_callback(ending: int) -> None: ...
 async def what_callbacks_are(ending: Ending) -> None:
     assert_type(bill(ending), int)
     assert_type(await bill_later(ending), None)
-    assert_type(streams.stop("id", "reason"), bool)
+    assert_type(bool(streams.stop("id", "reason")), bool)
+    assert_type(await streams.stop("id", reason="reason", wait=1.0), StopResult)
+    assert_type(streams.stop_all(lambda stream: stream.age > 1), int)
+    assert_type(streams.get("id"), Snapshot | None)
     assert_type([each.id for each in streams.active()], list[str])
     assert_type(streams.policy, Policy)
 
@@ -208,6 +220,7 @@ async def what_a_source_sees() -> AsyncIterator[str]:
     assert_type(stream.stop(), bool)
     assert_type(stream.sent.chunks, int)
     assert_type(bool(stream.gone), bool)
+    assert_type(bool(stream.draining), bool)
     await stream.gone
     stream.on_end(bill)
     stream.on_end(bill_later)

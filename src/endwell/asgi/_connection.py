@@ -13,6 +13,7 @@ from endwell.asgi import _sockets
 from endwell.asgi._client import ClientSocket
 from endwell.asgi._pacing import Pacing
 from endwell.asgi._uvicorn import CloseDelimited, flow_of, has_ended
+from endwell.engine import Refusal
 from endwell.types import Message, Receive, Scope, Send, is_http_1_0
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -21,6 +22,18 @@ PIECE = 16 * 1024
 """Bytes that go out together over HTTP/2: its usual frame, into which servers split them anyway. What the
 server takes is the only progress to be seen there, so this over `Policy.send` is the slowest reader that is
 kept: by default 4.4 kbit/s."""
+
+
+def refusal_headers(refusal: Refusal) -> Headers:
+    """The headers of an HTTP error in the place of a stream."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(refusal.body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after))
+    return headers
 
 
 class HTTPConnection:
@@ -43,16 +56,16 @@ class HTTPConnection:
         "_pacing",
         "_prefix",
         "_receive",
-        "_scope",
         "_send",
         "_status",
         "client",
         "ends_connection",
         "hung_up",
+        "scope",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, status: int, headers: Headers) -> None:
-        self._scope = scope
+        self.scope = scope
         self._receive = receive
         self._send = send
         self._status = status
@@ -66,7 +79,11 @@ class HTTPConnection:
         self._pacing = Pacing(self.client) if self._is_daphne() or self.client.shared else None
         self.ends_connection = is_http_1_0(scope) or (b"connection", b"close") in scope.get("headers", ())
         self.hung_up = False
-        """The body was cut below the server: it need not be told by an exception."""
+        """The body was cut, or the connection ended, below the server: no exception need tell it."""
+
+    def say(self, name: bytes, value: bytes) -> None:
+        """Add a header to those it opens with."""
+        self._headers = [*self._headers, (name, value)]
 
     @property
     def ready(self) -> bool:
@@ -90,7 +107,7 @@ class HTTPConnection:
         return self.hung_up and self._is_daphne()
 
     async def open(self) -> None:
-        self._close_delimited = CloseDelimited.where_needed(self._scope, self._receive)
+        self._close_delimited = CloseDelimited.where_needed(self.scope, self._receive)
         await self._send(self._start(self._status, self._headers))
 
     async def write(self, data: bytes, *, more: bool) -> None:
@@ -108,16 +125,12 @@ class HTTPConnection:
             await self._pacing.sent(len(data))
         self._handed += len(data)
 
-    async def refuse(self, status: int, body: bytes) -> None:
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"cache-control", b"no-store"),
-        ]
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers.append((b"retry-after", b"1"))
-        await self._send(self._start(status, headers))
-        await self.write(body, more=False)
+    async def refuse(self, refusal: Refusal) -> None:
+        if refusal.soft:
+            await self.open()
+        else:
+            await self._send(self._start(refusal.status, refusal_headers(refusal)))
+        await self.write(refusal.body, more=False)
 
     async def say_headers(self) -> None:
         """Answer HEAD: what GET would begin with."""
@@ -136,14 +149,14 @@ class HTTPConnection:
         whole. A `pathsend` message passes through every middleware, none ends the body for it, and the
         servers that do not know it raise. The empty path makes sure that none that does finds a file.
         """
-        if is_http_1_0(self._scope):
+        if is_http_1_0(self.scope):
             # Without chunks the end of the connection is the end of the body; only a reset tells a cut.
-            await anyio.to_thread.run_sync(_sockets.reset_on_close, self._scope)
+            await anyio.to_thread.run_sync(_sockets.reset_on_close, self.scope)
         if self.client.hang_up():
             self.hung_up = True
             return
         if self._is_daphne():
-            self.hung_up = await anyio.to_thread.run_sync(_sockets.hang_up, self._scope)
+            self.hung_up = await anyio.to_thread.run_sync(_sockets.hang_up, self.scope)
             return
         with contextlib.suppress(Exception):
             await self._send({"type": "http.response.pathsend", "path": ""})
@@ -155,10 +168,11 @@ class HTTPConnection:
     def abort(self) -> None:
         """See `endwell.engine.Connection`."""
         self.client.abort()
+        self.hung_up = not self.client.shared or self.client.going_away()
 
     def _is_daphne(self) -> bool:
         # The one server that leaves spec_version out.
-        return "spec_version" not in self._scope.get("asgi", {})
+        return "spec_version" not in self.scope.get("asgi", {})
 
     def _start(self, status: int, headers: Headers) -> Message:
         return {"type": f"{self._prefix}http.response.start", "status": status, "headers": headers}

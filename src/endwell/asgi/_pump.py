@@ -67,6 +67,12 @@ class Pump:
         self.gone = False
         self.running = False
 
+    def may_drop(self) -> None:
+        """From now on nobody but a reader that has begun is waited for."""
+        self._keep_all = False
+        if self._taken is not None:
+            self._taken.set()
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` once when the client leaves; at once if it has left."""
         if self.gone:

@@ -6,14 +6,29 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 
+from endwell.asgi._admit import Entry
 from endwell.asgi._attend import attend
 from endwell.asgi._connection import Headers, HTTPConnection
 from endwell.asgi._pump import Pump
-from endwell.engine import Asker, Registry, Release, SourceHandle, Stream, release_all, wait_out
+from endwell.engine import (
+    Asker,
+    Gate,
+    Registry,
+    Rejection,
+    Release,
+    SourceHandle,
+    Stream,
+    Voice,
+    reject,
+    release_all,
+    wait_out,
+)
 from endwell.errors import StreamCut
+from endwell.lifecycle import Cause
 from endwell.observe import Callback, logger
 from endwell.settings import Policy
 from endwell.types import Scope, Send
@@ -36,6 +51,10 @@ class Plan:
         registry: The application's streams; None for a stream on its own.
         dialect: How the client is told of an end that is none; None for the format's own.
         resumable: Number the events, and answer who has seen the end with 204.
+        owner: Who may stop it, besides the application.
+        gates: Who has to let it in.
+        request: The Starlette request, if the gates want to know it.
+        entry: It has been at the gates already.
     """
 
     source: SourceHandle
@@ -49,6 +68,10 @@ class Plan:
     registry: Registry | None
     dialect: Dialect | None = None
     resumable: bool = False
+    owner: object = None
+    gates: Sequence[Gate] = ()
+    request: Any = None
+    entry: Entry | None = None
 
 
 async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
@@ -68,10 +91,24 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     if plan.resumable and marks_the_end(asker.last_event_id or ""):
         await _without_source(plan, connection.say_nothing())
         return
-    stream = _stream(plan, asker)
     registry = plan.registry or Registry(plan.policy)
+    entry = await _enter(plan, registry, pump)
     try:
-        await _serve(stream, connection, pump, registry)
+        if entry.refused is not None:
+            await _turn_away(rejection_of(plan, entry, asker), plan, registry, connection)
+            return
+        await _see_through(_stream(plan, asker, entry), plan, registry, connection, entry)
+    finally:
+        await entry.give_up()
+
+
+async def _see_through(
+    stream: Stream, plan: Plan, registry: Registry, connection: HTTPConnection, entry: Entry
+) -> None:
+    if registry.id_header is not None:
+        connection.say(registry.id_header, stream.id.encode())
+    try:
+        await _serve(stream, connection, entry, registry)
     finally:
         if plan.registry is None and stream.callbacks:
             # Nobody else holds on to the tasks that tell the callbacks.
@@ -80,7 +117,43 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     _raise_for(stream, connection)
 
 
-def _stream(plan: Plan, asker: Asker) -> Stream:
+async def _enter(plan: Plan, registry: Registry, pump: Pump) -> Entry:
+    if plan.entry is not None:
+        return plan.entry
+    entry = Entry(pump)
+    if registry.draining or plan.gates:
+        try:
+            await entry.pass_through(registry, plan.gates, plan.request)
+        except BaseException:
+            await _without_source(plan)
+            raise
+    return entry
+
+
+def rejection_of(plan: Plan, entry: Entry, asker: Asker) -> Rejection:
+    """What comes of a request that was not let in."""
+    assert entry.refused is not None
+    return reject(
+        entry.refused,
+        Voice("", plan.format, plan.policy, dialect=plan.dialect, asker=asker),
+        route=plan.route,
+        key=entry.key,
+        waited=entry.waited,
+        span=None if entry.gate is None else entry.gate.limits.retry_after,
+    )
+
+
+async def _turn_away(
+    rejection: Rejection, plan: Plan, registry: Registry, connection: HTTPConnection
+) -> None:
+    is_there = rejection.ending.cause is not Cause.DISCONNECT
+    try:
+        await _without_source(plan, connection.refuse(rejection.refusal) if is_there else None)
+    finally:
+        registry.tell(rejection.ending, [*plan.callbacks, *registry.callbacks])
+
+
+def _stream(plan: Plan, asker: Asker, entry: Entry) -> Stream:
     stream = Stream(
         plan.source,
         format=plan.format,
@@ -90,20 +163,25 @@ def _stream(plan: Plan, asker: Asker) -> Stream:
         dialect=plan.dialect,
         resumable=plan.resumable,
         asker=asker,
+        owner=plan.owner,
+        key=entry.key,
     )
     stream.callbacks.extend(plan.callbacks)
     return stream
 
 
-async def _serve(stream: Stream, connection: HTTPConnection, pump: Pump, registry: Registry) -> None:
+async def _serve(stream: Stream, connection: HTTPConnection, entry: Entry, registry: Registry) -> None:
     _warm_up()
+    pump = entry.pump
     pump.listen(stream.client_gone)
-    watch = pump.start()
+    watch = entry.watch()
     connection.client.going_away = lambda: registry.draining
     attention = attend(
         connection.client, leave=pump.leave, vanished=registry.vanished, send=stream.policy.send
     )
     registry.add(stream)
+    if registry.watch is not None:
+        registry.watch.serving(connection.scope)
     try:
         await stream.serve(connection)
     finally:
@@ -128,10 +206,11 @@ def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
         raise StreamCut(f"the body was cut: {stream.machine.outcome} (stream {stream.id})")
 
 
-async def _without_source(plan: Plan, answer: Awaitable[None]) -> None:
-    """Give an answer that needs no source; it never starts, and is released."""
+async def _without_source(plan: Plan, answer: Awaitable[None] | None = None) -> None:
+    """Give an answer that needs no source, or none at all; it never starts, and is released."""
     try:
-        await answer
+        if answer is not None:
+            await answer
     finally:
         hit = await wait_out(asyncio.create_task(_release(plan)))
         if hit is not None:

@@ -1,67 +1,129 @@
-"""Hearing of a shutdown when it begins: at the signal, long before lifespan shutdown."""
+"""Hearing SIGTERM and SIGINT while the server's own handlers go on working.
+
+A handler is put on top of the one that is there. It works on handlers of `signal.signal` and on those of
+`loop.add_signal_handler`: the event loop learns of a signal by a byte that the interpreter writes for every
+signal with a Python handler, whichever that is, and looks its own callback up.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-_Handler: TypeAlias = Callable[[int, FrameType | None], Any]
+Handler: TypeAlias = Callable[[int, FrameType | None], Any] | Literal[signal.Handlers.SIG_DFL]
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-@contextmanager
-def on_shutdown_signal(listener: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, call `listener` on the event loop at SIGTERM and SIGINT.
+def is_handled(number: int) -> bool:
+    """Whether somebody in Python handles a signal."""
+    return callable(signal.getsignal(number))
 
-    It is called before the handler that was there; that one still runs, and is put back afterwards. If
-    somebody has put another handler on top meanwhile, this one stays below it, and does nothing but pass the
-    signal on.
 
-    Signals without a handler of the server's own are left alone: then the process is about to die anyway.
-    Outside the main thread, where no handler can be set, nothing happens.
+class Ear:
+    """One application that listens for SIGTERM and SIGINT.
+
+    Several may listen in one process, and leave in any order.
+
+    Args:
+        heard: Called in the handler, in the main thread, with the signal's number and the handler that was
+            there, before that one runs. True holds that one back until `release`. It must not raise.
+        deaf: Whether the application is gone, and only forgot to detach: it is not called any more.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    links = [
-        _Link(number, previous, listener)
-        for number in _SIGNALS
-        if callable(previous := signal.getsignal(number))
-    ]
-    for link in links:
-        signal.signal(link.number, link)
-    try:
-        yield
-    finally:
-        for link in links:
-            link.leave()
+
+    def __init__(self, heard: Callable[[int, Handler], bool], deaf: Callable[[], bool]) -> None:
+        self.heard = heard
+        self.deaf = deaf
+        self._tops: list[_Top] = []
+
+    def attach(self, *, unhandled: bool = False) -> bool:
+        """Begin to listen, where that is possible: in the main thread.
+
+        Args:
+            unhandled: Listen also for a SIGTERM that nobody handles, and that is about to end the process.
+
+        Returns:
+            Whether there is anything to listen for.
+        """
+        for number in _SIGNALS:
+            top = _Top.at(number, unhandled=unhandled and number == signal.SIGTERM)
+            if top is not None and top not in self._tops:
+                top.ears.append(self)
+                self._tops.append(top)
+        return bool(self._tops)
+
+    def detach(self) -> None:
+        """Hear nothing more; put back what was there, unless somebody has put another handler on top.
+
+        Handlers that wait for this one go on. A signal that nobody handles is forgotten: the server has found
+        its way to the end without it.
+        """
+        tops, self._tops = self._tops, []
+        for top in tops:
+            top.release(self, unhandled=False)
+            if self in top.ears:
+                top.ears.remove(self)
+            top.tidy()
+
+    def release(self) -> None:
+        """Let the handlers go on that wait for this one. For the main thread."""
+        for top in self._tops:
+            top.release(self, unhandled=True)
 
 
-class _Link:
-    """A handler on top of another one."""
+class _Top:
+    """A handler on top of another one, for every application that listens from there."""
 
-    def __init__(self, number: signal.Signals, below: _Handler, listener: Callable[[], None]) -> None:
+    def __init__(self, number: int, below: Handler) -> None:
         self.number = number
+        self.ears: list[Ear] = []
         self._below = below
-        self._listener: Callable[[], None] | None = listener
-        self._loop = asyncio.get_running_loop()
+        self._held_by: set[Ear] = set()
 
-    def __call__(self, number: int, frame: FrameType | None) -> Any:
-        if self._listener is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._listener)
-        return self._below(number, frame)
+    @classmethod
+    def at(cls, number: int, *, unhandled: bool) -> _Top | None:
+        """The one for a signal, put there if need be; None where it is not possible, or not wanted."""
+        there = signal.getsignal(number)
+        if isinstance(there, _Top):
+            there.ears = [ear for ear in there.ears if not ear.deaf()]
+            return there
+        if callable(there) or (unhandled and there is signal.SIG_DFL):
+            top = cls(number, there)
+            return top if _set(number, top) else None
+        return None
 
-    def leave(self) -> None:
-        """Hear nothing more; put back what was below, unless somebody is on top."""
-        self._listener = None
-        top: Any = signal.getsignal(self.number)
-        while isinstance(top, _Link) and top._listener is None:  # noqa: SLF001
-            top = top._below  # noqa: SLF001
-        signal.signal(self.number, top)
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self._held_by = {ear for ear in self.ears if not ear.deaf() and ear.heard(number, self._below)}
+        if not self._held_by:
+            self._pass_on(frame)
+
+    def release(self, ear: Ear, *, unhandled: bool) -> None:
+        if ear not in self._held_by:
+            return
+        self._held_by.remove(ear)
+        if not self._held_by and (unhandled or callable(self._below)):
+            self._pass_on(None)
+
+    def _pass_on(self, frame: FrameType | None) -> None:
+        if callable(self._below):
+            self._below(self.number, frame)
+        elif _set(self.number, self._below):
+            signal.raise_signal(self.number)
+
+    def tidy(self) -> None:
+        """Put back what was below where nobody listens."""
+        there: Any = signal.getsignal(self.number)
+        bare = there
+        while isinstance(bare, _Top) and not bare.ears:
+            bare = bare._below  # noqa: SLF001 - of its own kind
+        if bare is not there:
+            _set(self.number, bare)
+
+
+def _set(number: int, handler: Any) -> bool:
+    try:
+        signal.signal(number, handler)
+    except ValueError:  # not the main thread
+        return False
+    return True

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from endwell.engine._voice import Refusal
 
 
 class Connection(Protocol):
@@ -40,8 +43,8 @@ class Connection(Protocol):
     async def write(self, data: bytes, *, more: bool) -> None:
         """Send a piece of the body; `more=False` ends it, after which nothing is called any more."""
 
-    async def refuse(self, status: int, body: bytes) -> None:
-        """Send a whole HTTP error, with a JSON body: nothing was sent before it, or will be after."""
+    async def refuse(self, refusal: Refusal) -> None:
+        """Send a whole answer in the place of the stream: nothing was sent before it, or will be after."""
 
     async def cut(self) -> None:
         """End the body so that the client sees that it is not whole."""

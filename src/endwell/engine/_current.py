@@ -59,6 +59,28 @@ class Gone:
         return f"<Gone: {bool(self)}>"
 
 
+class Draining:
+    """Whether the process is going away: true or false now, and awaitable for when it is."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        stream.says_goodbye = True
+
+    def __bool__(self) -> bool:
+        if self._stream.going:
+            self._stream.knows = True
+        return self._stream.knows
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from self._stream.going.wait().__await__()
+        self._stream.knows = True
+
+    def __repr__(self) -> str:
+        return f"<Draining: {bool(self._stream.going)}>"
+
+
 class CurrentStream:
     """The running stream, as its source sees it."""
 
@@ -80,6 +102,26 @@ class CurrentStream:
         that wants to know why it runs.
         """
         return Gone(self._stream)
+
+    @property
+    def draining(self) -> Draining:
+        """The process is going away. `if stream.draining` asks, `await stream.draining` waits.
+
+        A source that looks at it is trusted to say goodbye and to end by itself: it may go on until only the
+        policy's `cleanup` is left of its `drain` (with the defaults for 5 s); every other is ended at once,
+        or with thousands of them within seconds. One that has seen it come true and then ends has ended
+        because of it: the outcome is `drained`, and its client is told to come back.
+        """
+        return Draining(self._stream)
+
+    @property
+    def owner(self) -> Any:
+        """Who may stop the stream, besides the application; may be set. None: whoever knows its id."""
+        return self._stream.owner
+
+    @owner.setter
+    def owner(self, owner: Any) -> None:
+        self._stream.owner = owner
 
     @property
     def sent(self) -> Sent:

@@ -49,13 +49,10 @@ def _say_what_can_be_said(stream: Stream) -> None:
 def _refuse(stream: Stream) -> None:
     """Nothing is out yet: answer with an HTTP error; to an exception, the framework's own handlers do."""
     told = _told(stream)
-    soft = stream.voice.soft_refusal(told, stream.machine.cause)
     if stream.error is not None and not isinstance(stream.error, ClientError):
         stream.writer.abandon()
-    elif soft is not None:
-        stream.writer.finish(soft)
     else:
-        stream.writer.refuse(told.status, stream.voice.refusal(told))
+        stream.writer.refuse(stream.voice.refuse(told, stream.machine.cause))
 
 
 def _say(stream: Stream) -> None:

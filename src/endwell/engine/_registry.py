@@ -1,23 +1,31 @@
-"""The streams of one application: who is alive, who is told of endings, whether the process is going away."""
+"""The streams of one application: who is alive, who may come in, whether the process is going away."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
+from endwell.engine._gate import Gate
 from endwell.engine._latch import Latch
 from endwell.engine._pool import ThreadPool
+from endwell.engine._stopping import Stopping, StopResult
 from endwell.engine._stream import Stream
 from endwell.engine._unattended import Unattended
-from endwell.lifecycle import Cause, State
-from endwell.observe import Callback, Notifier, is_logged, log_ending
-from endwell.settings import Policy
+from endwell.engine._work import forsake
+from endwell.lifecycle import LAST, DrainPlan, State
+from endwell.observe import Callback, Ending, Notifier, is_logged, log_ending
+from endwell.settings import Limits, Policy
+from endwell.types import Scope
 from endwell.wire import Dialect
 
 VANISHED = 30.0
 """Seconds: a phone between two cells is not given up, and a cut network does not cost much work."""
 UNATTENDED = 100
 """Sources that may go on without a client: what nobody waits for is not to crowd out what somebody does."""
+REMEMBERED = 4096
+"""Ended streams whose ids are still known: minutes of them, for a stop button that is pressed too late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,18 +35,50 @@ class Snapshot:
     Attributes:
         id: The stream's id.
         route: The route's template.
+        key: What a limit counts it by, such as the client's address; None where nothing counts.
+        owner: Who may stop it, if that was said.
         state: Where it is in its life.
         age: Seconds since it was admitted.
         chunks: Chunks the server has taken.
         bytes: Bytes the server has taken.
+        idle: Seconds since anything was written.
+        blocked: Seconds for which the client has kept a write waiting; 0 if none waits.
+        buffered: Bytes that wait for the client, on top of what the server holds.
     """
 
     id: str
     route: str
+    key: object
+    owner: object
     state: State
     age: float
     chunks: int
     bytes: int
+    idle: float
+    blocked: float
+    buffered: int
+
+
+class Known(NamedTuple):
+    """What is known by a stream's id.
+
+    Attributes:
+        owner: Who may stop it, if that was said.
+        live: It has not ended.
+    """
+
+    owner: object
+    live: bool
+
+
+class Watch(Protocol):
+    """Learns, while streams are alive, that the process goes away."""
+
+    def serving(self, scope: Scope) -> None:
+        """A stream begins."""
+
+    def idle(self) -> None:
+        """None is alive any more."""
 
 
 class Registry:
@@ -52,9 +92,12 @@ class Registry:
         unattended: How many sources may go on without their clients at once.
         threads: How many sync sources may run at once; None for a stream on its own, which shares the event
             loop's.
+        limits: How many streams there may be; None for no limit.
+        id_header: The header of a response that has its stream's id; None for none.
 
     Attributes:
         pool: Where the threads of sync sources come from.
+        watch: Who learns that the process goes away, besides those who call `drain`.
     """
 
     def __init__(
@@ -65,79 +108,191 @@ class Registry:
         vanished: float | None = VANISHED,
         unattended: int = UNATTENDED,
         threads: int | None = None,
+        limits: Limits | None = None,
+        id_header: bytes | None = None,
     ) -> None:
         self.policy = policy
         self.dialect = dialect
         self.vanished = vanished
+        self.id_header = id_header
         self.pool = None if threads is None else ThreadPool(threads)
         self._unattended = Unattended(unattended)
         self.callbacks: list[Callback] = []
-        self.draining = False
+        self.watch: Watch | None = None
+        self._going = Latch()
+        self._over_by: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gates: list[Gate] = []
+        self.gate = None if limits is None else self.add_gate(limits)
         self._live: dict[str, Stream] = {}
+        self._ended: dict[str, object] = {}
         self._notifier = Notifier(policy.cleanup)
         self._settling: list[Latch] = []
+        self._limit: asyncio.Timeout | None = None
 
     def open(self) -> None:
         """A new life of the application begins: streams are welcome again."""
-        self.draining = False
+        self._going = Latch()
+        self._over_by = self._loop = None
+        for gate in self._gates:
+            gate.open()
+
+    def add_gate(self, limits: Limits) -> Gate:
+        """A gate for some of the streams, which is shut with all the others."""
+        gate = Gate(limits)
+        self._gates.append(gate)
+        return gate
+
+    # -- who is alive ------------------------------------------------------------------------------------
 
     def active(self) -> list[Snapshot]:
         """Snapshots of all live streams, oldest first."""
         return [_snapshot(stream) for stream in list(self._live.values())]
 
-    def get(self, stream_id: str) -> Stream | None:
-        """The live stream with this id."""
-        return self._live.get(stream_id)
+    def get(self, stream_id: str) -> Snapshot | None:
+        """A snapshot of the live stream with this id."""
+        stream = self._live.get(stream_id)
+        return None if stream is None else _snapshot(stream)
+
+    def find(self, stream_id: str) -> Known | None:
+        """What is known by this id, also of a stream that ended not long ago."""
+        stream = self._live.get(stream_id)
+        if stream is not None:
+            return Known(stream.owner, live=True)
+        return Known(self._ended[stream_id], live=False) if stream_id in self._ended else None
 
     def add(self, stream: Stream) -> None:
         """A stream is admitted; while the process drains, it ends at once."""
         self._live[stream.id] = stream
-        stream.join(self._unattended, self.pool)
-        if self.draining:
-            stream.end(Cause.DRAIN)
+        stream.join(self._unattended, self.pool, self._going)
+        if self._over_by is not None:
+            stream.leave_by(stream.clock(), self._over_by)
 
     def over(self, stream: Stream) -> None:
         """A stream is over: log it and tell everybody, once."""
         del self._live[stream.id]
+        self._remember(stream)
         if not self._live:
-            settling, self._settling = self._settling, []
-            for empty in settling:
-                empty.set()
+            self._is_empty()
         callbacks = [*stream.callbacks, *self.callbacks]
-        if not callbacks and not is_logged(stream.error, stream.work.errors):
-            return  # nobody would see it
-        ending = stream.ending()
+        if callbacks or is_logged(stream.error, stream.work.errors):  # else nobody would see it
+            self.tell(stream.ending(), callbacks)
+
+    def tell(self, ending: Ending, callbacks: Iterable[Callback]) -> None:
+        """Tell callbacks, and the log, of an ending."""
         self._notifier.tell(callbacks, ending)
         log_ending(ending)
 
-    def drain(self) -> None:
-        """End every stream in good order, and every one still to come."""
-        self.draining = True
-        for stream in list(self._live.values()):
-            stream.end(Cause.DRAIN)
+    def _remember(self, stream: Stream) -> None:
+        self._ended[stream.id] = stream.owner
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
-    async def settle(self, within: float | None = None) -> None:
-        """Wait until no stream is alive and no callback is running, or for `within` seconds."""
+    def _is_empty(self) -> None:
+        if self.watch is not None:
+            self.watch.idle()
+        settling, self._settling = self._settling, []
+        for empty in settling:
+            empty.set()
+
+    # -- who is to end -----------------------------------------------------------------------------------
+
+    def stop(self, stream_id: str, reason: str | None = None, *, wait: float | None = None) -> Stopping:
+        """End one stream as `stopped`; from any thread.
+
+        Args:
+            stream_id: The stream.
+            reason: For its ending.
+            wait: Seconds that whoever awaits the answer waits at most; None as long as the cleanup may take.
+        """
+        stream = self._live.get(stream_id)
+        if stream is None:
+            ended = stream_id in self._ended
+            return Stopping(StopResult.ALREADY_ENDED if ended else StopResult.UNKNOWN)
+        stopped = stream.stop_from_anywhere(reason)
+        result = StopResult.STOPPED if stopped else StopResult.ALREADY_ENDED
+        return Stopping(result, stream.work.over, wait)
+
+    def stop_all(self, where: Callable[[Snapshot], bool] | None = None, reason: str | None = None) -> int:
+        """End all live streams, or those of which `where` says so; return how many.
+
+        From any thread.
+        """
+        chosen = [stream for stream in list(self._live.values()) if where is None or where(_snapshot(stream))]
+        return sum(stream.stop_from_anywhere(reason) for stream in chosen)
+
+    # -- the process goes away ---------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """The process is going away; or a server in it, and no other has begun since."""
+        if self._loop is not None and self._loop.is_closed():
+            self.open()  # without a lifespan nobody else says so
+        return self._loop is not None
+
+    def drain(self) -> None:
+        """Turn new streams away, tell the sources, and end all in good order, by the policy's `drain`.
+
+        Each stream is told when it has to go and by when it has to be over; its own timer does the rest.
+        """
+        if self.draining:
+            return
+        self._shut()
+        plan = DrainPlan(self.policy, asyncio.get_running_loop().time(), len(self._live))
+        self._over_by = plan.over_by
+        for stream in list(self._live.values()):
+            stream.leave_by(*plan.next(stream.policy, says_goodbye=stream.says_goodbye))
+
+    def hurry(self) -> None:
+        """End every stream now, with no more than a moment for its cleanup."""
+        self._shut()
+        now = asyncio.get_running_loop().time()
+        self._over_by = now + LAST
+        if self._limit is not None:
+            self._limit.reschedule(self._over_by)
+        for stream in list(self._live.values()):
+            stream.leave_by(now, self._over_by)
+
+    def _shut(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for gate in self._gates:
+            gate.shut()
+        self._going.set()
+
+    async def drained(self) -> None:
+        """Wait until all that a drain ends is over, callbacks included; at most until its deadline."""
+        assert self._over_by is not None
         try:
-            async with asyncio.timeout(within):
-                await self._emptied()
-                await self._notifier.settle()
+            async with asyncio.timeout_at(self._over_by) as self._limit:
+                await self.settle()
         except TimeoutError:
             pass
+        finally:
+            self._limit = None
+        forsake()
 
-    async def _emptied(self) -> None:
+    async def settle(self) -> None:
+        """Wait until no stream is alive and no callback is running."""
         while self._live:
             empty = Latch()
             self._settling.append(empty)
             await empty.wait()
+        await self._notifier.settle()
 
 
 def _snapshot(stream: Stream) -> Snapshot:
+    machine, writer, now = stream.machine, stream.writer, stream.clock()
+    blocked_since = machine.blocked_since
     return Snapshot(
         id=stream.id,
         route=stream.route,
-        state=stream.machine.state,
-        age=stream.clock() - stream.machine.started_at,
-        chunks=stream.writer.chunks,
-        bytes=stream.writer.bytes,
+        key=stream.key,
+        owner=stream.owner,
+        state=machine.state,
+        age=now - machine.started_at,
+        chunks=writer.chunks,
+        bytes=writer.bytes,
+        idle=now - machine.last_write_at,
+        blocked=0.0 if blocked_since is None else now - blocked_since,
+        buffered=writer.buffered,
     )

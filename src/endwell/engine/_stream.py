@@ -30,6 +30,9 @@ from endwell.observe import Callback, Ending, logger
 from endwell.settings import Policy
 from endwell.wire import Dialect, Format
 
+_NEVER = Latch()
+"""For a stream that is nobody's: nobody says that its process goes away."""
+
 
 class Stream:
     """One source run with one id and exactly one ending.
@@ -43,10 +46,17 @@ class Stream:
         dialect: How the client is told of an end that is none; the format's own by default.
         resumable: Number the events, and mark the end; for SSE only.
         asker: What is known of who asked.
+        owner: Who may stop it, besides the application.
+        key: What a limit counts it by.
 
     Attributes:
         decided: The outcome stands, so no chunk counts any more: the machine's word, for the hot loop to see.
         gone: Set when the client has left.
+        owner: Who may stop it, besides the application.
+        key: What a limit counts it by.
+        going: Set when the process goes away: the application's.
+        says_goodbye: Its source has asked about that, so it is trusted to end by itself.
+        knows: Its source has learnt it.
         callbacks: Told of the ending.
         error: What the source or `send` raised, if that is the cause.
         pool: Where a sync source's thread comes from; None for the event loop's own.
@@ -66,13 +76,18 @@ class Stream:
         "decided",
         "error",
         "format",
+        "going",
         "gone",
         "id",
+        "key",
+        "knows",
         "machine",
+        "owner",
         "policy",
         "pool",
         "reference",
         "route",
+        "says_goodbye",
         "voice",
         "work",
         "writer",
@@ -89,11 +104,15 @@ class Stream:
         dialect: Dialect | None = None,
         resumable: bool = False,
         asker: Asker | None = None,
+        owner: object = None,
+        key: object = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.clock = self._loop.time
         self.id = new_id()
         self.route = route
+        self.owner = owner
+        self.key = key
         self.format = format
         self.policy = policy
         self.voice = Voice(self.id, format, policy, dialect=dialect, resumable=resumable, asker=asker)
@@ -106,6 +125,8 @@ class Stream:
         self.work = Work(self, source, owns)
         self.decided = False
         self.gone = Latch()
+        self.going = _NEVER
+        self.says_goodbye = self.knows = False
         self.callbacks: list[Callback] = []
         self.error: BaseException | None = None
         self.reference: str | None = None
@@ -168,6 +189,8 @@ class Stream:
         return Ending(
             id=self.id,
             route=self.route,
+            owner=self.owner,
+            key=self.key,
             outcome=machine.outcome,
             cause=machine.cause,
             reason=self._reason,
@@ -194,8 +217,10 @@ class Stream:
         self._feed(Step.FIRST_CHUNK)
 
     def source_ended(self) -> None:
-        """The source ended by itself."""
-        if not self.decided:
+        """The source ended by itself; or because the process goes away, if it knows that."""
+        if self.knows and self.machine.running:
+            self.end(Cause.DRAIN)
+        elif not self.decided:
             self._feed(Step.SOURCE_ENDED)
 
     def flushed(self) -> None:
@@ -246,20 +271,28 @@ class Stream:
             self._take_a_place()
             self.gone.set()
         self._feed(cause)
-        if cause is Cause.DRAIN and not self.decided:
-            self._arm()  # it may finish, but not take for ever
+
+    def leave_by(self, release_at: float, over_by: float) -> None:
+        """The process goes away: end at `release_at` if the source does not, and be over at `over_by`."""
+        self.machine.leave_by(release_at, over_by)
+        if release_at <= self.clock():
+            self.end(Cause.DRAIN)
+        if not (self.work.over.done() and self.writer.over):
+            self._arm()
 
     # -- a source without its client ---------------------------------------------------------------------
 
-    def join(self, unattended: Unattended, pool: ThreadPool | None) -> None:
+    def join(self, unattended: Unattended, pool: ThreadPool | None, going: Latch) -> None:
         """Be one of an application's streams, before it starts.
 
         Args:
             unattended: Where a source counts that goes on when its client has left.
             pool: Where a sync source's thread comes from.
+            going: Set when the process goes away.
         """
         self._unattended = unattended
         self.pool = pool
+        self.going = going
 
     def _take_a_place(self) -> None:
         machine = self.machine
@@ -311,10 +344,10 @@ class Stream:
         if self.work.over.done():
             return  # it was the farewell that the client did not take
         logger.warning(
-            "cleanup of stream %s [%s] is overdue after %g s, stuck at %s",
+            "cleanup of stream %s [%s] is overdue after %.3g s, stuck at %s",
             self.id,
             self.route or "-",
-            self.policy.cleanup,
+            self.clock() - (self.machine.closing_since or 0.0),
             self.work.let_go(),
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from typing import NamedTuple
 
 from endwell.engine._asker import Asker
 from endwell.engine._farewell import refusal, terminal_frame, words_for
@@ -10,10 +12,26 @@ from endwell.lifecycle import Cause
 from endwell.settings import Policy
 from endwell.wire import SSE, Dialect, Format, Numbered, Told, at_boundary
 
-_SERVICE_UNAVAILABLE = 503
+_TOO_MANY, _UNAVAILABLE = 429, 503
 _RETRY = (1000, 3000)
 _NOT_AGAIN = (Cause.STOP, Cause.SOURCE_RAISED)
 """Causes after which an EventSource is not to start over: that would do what was not wanted, or fail."""
+
+
+class Refusal(NamedTuple):
+    """An answer in the place of a stream.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body: JSON, or an event stream's if it is `soft`.
+        retry_after: Seconds after which to come back; None if that is not to be said.
+        soft: It is no error, so that an EventSource comes back, and has the headers of the stream.
+    """
+
+    status: int
+    body: bytes
+    retry_after: int | None = None
+    soft: bool = False
 
 
 class Voice:
@@ -78,16 +96,27 @@ class Voice:
     def _is_at_boundary(self, tail: bytes) -> bool:
         return not self.keeps_tail or (self._dialect is not None and at_boundary(self._dialect, tail))
 
-    def refusal(self, told: Told) -> bytes:
-        """The JSON body of an HTTP error in the place of a stream."""
-        return refusal(self._dialect, told)
+    def refuse(self, told: Told, cause: Cause | None, *, span: tuple[int, int] | None = None) -> Refusal:
+        """Answer with an HTTP error in the place of a stream.
 
-    def soft_refusal(self, told: Told, cause: Cause | None) -> bytes | None:
-        """What an EventSource is told with 200, as an error would stop it for good; None for others."""
-        wanted = self._policy.soft_refusal and told.status == _SERVICE_UNAVAILABLE and cause is not Cause.STOP
-        if not wanted or not self._is_events or not self.asker.is_event_source:
-            return None
-        return b"retry: %d\n\n" % _draw(self._policy.retry or _RETRY)
+        An EventSource, which an error would stop for good, may be told with 200 to come back.
+
+        Args:
+            told: What to say.
+            cause: Why.
+            span: Range of seconds after which to come back; None for the policy's `retry`.
+        """
+        wait = (
+            _draw(self._policy.retry or _RETRY) if span is None else _draw((span[0] * 1000, span[1] * 1000))
+        )
+        passes = told.status in (_TOO_MANY, _UNAVAILABLE)
+        if passes and cause is not Cause.STOP and self._spares_event_sources():
+            return Refusal(200, b"retry: %d\n\n" % wait, soft=True)
+        retry_after = max(1, math.ceil(wait / 1000)) if passes else None
+        return Refusal(told.status, refusal(self._dialect, told), retry_after)
+
+    def _spares_event_sources(self) -> bool:
+        return self._policy.soft_refusal and self._is_events and self.asker.is_event_source
 
     def _retry(self) -> int | None:
         return None if self._policy.retry is None else _draw(self._policy.retry)

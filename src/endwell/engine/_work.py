@@ -37,6 +37,19 @@ _PATIENCE = 1.0
 _let_go: set[asyncio.Task[None]] = set()
 
 
+def forsake() -> None:
+    """Have the running loop end without the tasks that were let go and have not ended since.
+
+    asyncio.run cancels every task there is and waits for all of them: one that takes no notice would keep the
+    process alive for ever. To unregister a task is what asyncio has for those who run tasks in ways of their
+    own ("Extending", in its documentation).
+    """
+    loop = asyncio.get_running_loop()
+    for task in [task for task in _let_go if task.get_loop() is loop]:
+        asyncio.tasks._unregister_task(task)  # noqa: SLF001
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is known
+
+
 class Work:
     """Runs one source to its end and releases everything, each once, in the task that entered it.
 

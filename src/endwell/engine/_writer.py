@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from endwell.engine._connection import Connection
 from endwell.engine._direct import DirectSend
 from endwell.engine._tasks import crash
+from endwell.engine._voice import Refusal
 from endwell.lifecycle import Cause
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Writer:
         self._opened = self._must_open = False
         self._finish: bytes | None = None
         self.was_cut = False
-        self._refusal: tuple[int, bytes] | None = None
+        self._refusal: Refusal | None = None
         self.ending = self.complete = self.over = False
         self._sending: asyncio.Task[object] | None = None
         self._interrupted = False
@@ -124,6 +125,11 @@ class Writer:
         self._must_open = True
         self.flush()
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that the server has not taken."""
+        return self.size + self._in_flight
+
     def finish(self, last: bytes) -> None:
         """After what waits, send `last` and the end of the body. Nothing is appended after this."""
         self._finish = last
@@ -140,9 +146,9 @@ class Writer:
         """A send waits for the client, or the server, now."""
         return self._sending is not None or self.direct.is_held_up
 
-    def refuse(self, status: int, body: bytes) -> None:
-        """Send an HTTP error, with a JSON body, instead of everything."""
-        self._refusal = (status, body)
+    def refuse(self, refusal: Refusal) -> None:
+        """Send this instead of everything."""
+        self._refusal = refusal
         self.flush()
 
     def abandon(self) -> None:
@@ -185,7 +191,7 @@ class Writer:
     async def room(self) -> None:
         """Wait until the client has taken enough for the source to go on."""
         limit = self._stream.policy.max_buffer
-        while self.size + self._in_flight >= limit and not self.over:
+        while self.buffered >= limit and not self.over:
             self._room = asyncio.get_running_loop().create_future()
             try:
                 await self._room
@@ -209,7 +215,7 @@ class Writer:
     async def _step(self, connection: Connection) -> bool:
         """Do the one thing that is next; False if there is none."""
         if self._refusal is not None:
-            await self._send(connection.refuse(*self._refusal))
+            await self._send(connection.refuse(self._refusal))
             self.complete = self.over = True
         elif not self._opened and (
             self._must_open or self.frames or self._finish is not None or self.was_cut

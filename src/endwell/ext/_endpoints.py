@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Protocol, get_args, get_origin
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -38,8 +38,22 @@ class Call:
     kwargs: dict[str, Any]
 
 
+class Dependency(Protocol):
+    """A dependency that is none of the function's own."""
+
+    def before(self, signature: inspect.Signature) -> inspect.Signature:
+        """The signature with it as its first parameter."""
+
+    def take(self, kwargs: dict[str, Any]) -> None:
+        """Leave what it gave out of a call."""
+
+
 def endpoint_for(
-    function: Callable[..., Any], answer: Callable[[Call], Awaitable[Any]], *, returns: Any
+    function: Callable[..., Any],
+    answer: Callable[[Call], Awaitable[Any]],
+    *,
+    returns: Any,
+    first: Dependency | None = None,
 ) -> Callable[..., Awaitable[Any]]:
     """Return an async endpoint that hands its calls to `answer`.
 
@@ -47,12 +61,17 @@ def endpoint_for(
         function: The user's endpoint, whose parameters FastAPI is to see.
         answer: Does the work.
         returns: The return annotation FastAPI is to see.
+        first: What FastAPI is to resolve before the function's own dependencies.
     """
     signature = _signature(function, returns)
     signature, request = _with_parameter(signature, Request, HTTPConnection)
     signature, response = _with_parameter(signature, Response)
+    if first is not None:
+        signature = first.before(signature)
 
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
+        if first is not None:
+            first.take(kwargs)
         given_request = request.take(kwargs)
         given_response = response.take(kwargs)
         has_request = not request.added

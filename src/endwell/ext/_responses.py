@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from endwell.asgi import Plan, Pump, respond
-from endwell.engine import Registry, SourceHandle, releaser
+from endwell.asgi import Entry, Plan, Pump, refusal_headers, rejection_of, respond
+from endwell.engine import Asker, Gate, Registry, SourceHandle, releaser
 from endwell.errors import ClientError, ConfigurationError
 from endwell.ext._dependencies import tell_dependencies
 from endwell.ext._endpoints import share
@@ -36,6 +36,8 @@ from endwell.wire import (
 
 STATE_KEY = "endwell"
 """Where `Streams.lifespan` leaves the application's registry in `scope["state"]`."""
+ENTRY_KEY = "endwell.entry"
+"""Where a request that was let in before its endpoint's dependencies has its entry, in the scope."""
 
 _HEADERS = {
     # A stream is nobody's to store; nor to compress on the way, as compressors hold chunks back (RFC 9111,
@@ -65,6 +67,7 @@ class StreamOptions(TypedDict, total=False):
     background: BackgroundTask | None
     request: Request | None
     dialect: str | Dialect | None
+    owner: Any
 
 
 class StreamResponse(Response):
@@ -86,6 +89,8 @@ class StreamResponse(Response):
             "anthropic", "ai-sdk", "ag-ui", "ndjson", or an object with the members of `Dialect`. By default
             that of the application's `Streams` where it fits the format, or else the format's own; bytes have
             none, and are cut.
+        owner: Who may stop the stream through a `Streams.stop_endpoint`, besides the application: whatever
+            that endpoint's own `owner` gives. None (default): whoever knows its id.
 
     Raises:
         ConfigurationError: An option has a value that cannot be used; the message names it.
@@ -119,13 +124,27 @@ class StreamResponse(Response):
         self._callbacks = _callbacks(options.get("on_end"))
         self._owns = [releaser(resource) for resource in options.get("owns", ())]
         self._request = options.get("request")
+        self._owner = options.get("owner")
         self._registry: Registry | None = None
+        self._gates: tuple[Gate, ...] | None = None
         self._source = SourceHandle(source)
 
-    def attach(self, registry: Registry, request: Request | None) -> None:
-        """Make it a stream of `registry`, answering `request`."""
+    def attach(self, registry: Registry, request: Request | None, gates: tuple[Gate, ...] = ()) -> None:
+        """Make it a stream of `registry`, answering `request`, behind these gates."""
         self._registry = registry
         self._request = request
+        self._gates = gates
+
+    def turn_away(self, entry: Entry, scope: Scope) -> Response:
+        """Answer a request that was not let in, before there is a source; and record it."""
+        plan = self._plan(scope)
+        assert plan.registry is not None
+        rejection = rejection_of(plan, entry, Asker(scope["method"], scope["headers"]))
+        plan.registry.tell(rejection.ending, [*plan.callbacks, *plan.registry.callbacks])
+        refusal = rejection.refusal
+        response = Response(refusal.body, refusal.status)
+        response.raw_headers = self.raw_headers if refusal.soft else refusal_headers(refusal)
+        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream, to its end.
@@ -136,7 +155,7 @@ class StreamResponse(Response):
         """
         plan = self._plan(scope)
         try:
-            await respond(plan, scope, self._pump(receive), send)
+            await respond(plan, scope, self._pump(receive, plan.entry), send)
         except ClientError as error:
             # The client has its answer. The server would take it for a crash; dependencies are to know.
             await tell_dependencies(scope, error)
@@ -144,7 +163,16 @@ class StreamResponse(Response):
         if self.background is not None:
             await self.background()
 
-    def _pump(self, receive: Receive) -> Pump:
+    def _pump(self, receive: Receive, entry: Entry | None) -> Pump:
+        if entry is not None and entry.pump.running:
+            entry.pump.may_drop()  # the endpoint has read what it wanted
+            return entry.pump
+        pump = self._new_pump(receive)
+        if entry is not None:
+            entry.pump = pump
+        return pump
+
+    def _new_pump(self, receive: Receive) -> Pump:
         if self._request is None:
             return Pump(receive)
         # The one that has been reading for the handler goes on, if there is one: it may hold some of the
@@ -159,6 +187,9 @@ class StreamResponse(Response):
         owned, self._owns = self._owns, []  # with the first stream, if the response is served again
         registry = self._registry or scope.get("state", {}).get(STATE_KEY)
         policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
+        gates = self._gates
+        if gates is None:
+            gates = () if registry is None or registry.gate is None else (registry.gate,)
         return Plan(
             source=source,
             format=self._format,
@@ -171,6 +202,10 @@ class StreamResponse(Response):
             registry=registry,
             dialect=self._dialect or self._dialect_of(registry),
             resumable=self._resumable,
+            owner=self._owner,
+            gates=gates,
+            request=Request(scope) if gates else None,
+            entry=scope.pop(ENTRY_KEY, None),
         )
 
     def _dialect_of(self, registry: Registry | None) -> Dialect | None:
@@ -299,10 +334,11 @@ def _check_headers(headers: Any) -> dict[str, str]:
         return {}
     if not isinstance(headers, Mapping):
         raise ConfigurationError(f"headers must be a mapping of names to values, got {headers!r}")
-    return {_check_header(name, value): value for name, value in headers.items()}
+    return {check_header(name, value): value for name, value in headers.items()}
 
 
-def _check_header(name: Any, value: Any) -> str:
+def check_header(name: Any, value: Any) -> str:
+    """Return a header's name in lower case; raise ConfigurationError if it or its value cannot be sent."""
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise ConfigurationError(f"header {name!r} is no header name")
     if not isinstance(value, str) or not _VALUE.fullmatch(value):

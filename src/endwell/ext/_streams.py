@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
+from starlette.requests import Request
 from starlette.responses import Response
 
-from endwell.asgi import on_shutdown_signal
-from endwell.engine import DEFAULT_SIZE, UNATTENDED, VANISHED, Busy, Registry, Snapshot, Watchdog
+from endwell.asgi import Departure
+from endwell.engine import DEFAULT_SIZE, UNATTENDED, VANISHED, Busy, Registry, Snapshot, Stopping, Watchdog
 from endwell.errors import ConfigurationError
-from endwell.ext._endpoints import Call, endpoint_for, resolve
-from endwell.ext._openapi import STREAM_MARK, StreamMark, document
+from endwell.ext._openapi import document
+from endwell.ext._operations import readiness, stop_app
 from endwell.ext._responses import (
     STATE_KEY,
     ByteStream,
@@ -22,32 +22,23 @@ from endwell.ext._responses import (
     NDJSONStream,
     StreamResponse,
     check_callback,
+    check_header,
     check_policy,
-    check_status,
-    effective_route,
 )
-from endwell.observe import Callback
-from endwell.settings import Policy, check_count, check_duration, check_known
-from endwell.types import Source
+from endwell.ext._streaming import EndpointOptions, check_options, streaming_endpoint
+from endwell.observe import Callback, logger
+from endwell.settings import Deployment, Limits, Policy, check_count, check_duration, check_known
+from endwell.types import ASGIApp, Source
 from endwell.wire import NDJSON, SSE, Dialect, dialect_for
 
 P = ParamSpec("P")
 C = TypeVar("C", bound=Callback)
+T = TypeVar("T")
 
 Generating: TypeAlias = Callable[P, Source]
 Endpoint: TypeAlias = Callable[P, Awaitable[StreamResponse]]
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 ComposedLifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Mapping[str, Any]]]
-
-
-class EndpointOptions(TypedDict, total=False):
-    """The options of a streaming endpoint's decorator."""
-
-    status: int
-    headers: Mapping[str, str] | None
-    policy: Policy | None
-    on_end: Callback | None
-    dialect: str | Dialect | None
 
 
 class StreamsOptions(TypedDict, total=False):
@@ -59,6 +50,9 @@ class StreamsOptions(TypedDict, total=False):
     unattended: int
     threads: int
     watchdog: float | None
+    limits: Limits | None
+    id_header: str | None
+    deployment: Deployment | None
 
 
 class Streams:
@@ -80,6 +74,11 @@ class Streams:
         threads: How many sync sources may run at once, each in a thread of its own; others wait. Default 256.
         watchdog: Report it, with the line, when the event loop was blocked for so many seconds. None is
             never; by default 1 in debug mode (FastAPI's, Starlette's or asyncio's), else never.
+        limits: How many streams there may be at once. None (default) for no limit.
+        id_header: The header in which each response names its stream's id, for a stop button: "Stream-Id".
+            None (default) for none.
+        deployment: What surrounds the process when it goes away. What does not fit it is a warning in the log
+            when the application starts.
 
     Raises:
         ConfigurationError: A value is out of its bounds; the message names it.
@@ -100,7 +99,12 @@ class Streams:
             vanished=vanished,
             unattended=unattended,
             threads=threads,
+            limits=_check_kind("limits", options.get("limits"), Limits),
+            id_header=_check_id_header(options.get("id_header")),
         )
+        self._deployment = _check_kind("deployment", options.get("deployment"), Deployment)
+        self._departure = Departure(self._registry.drain, self._registry.hurry, hold=self.policy.drain)
+        self._registry.watch = self._departure
         self._watchdog: float | Literal["in debug mode"] | None = "in debug mode"
         if "watchdog" in options:
             self._watchdog = _check_threshold(options["watchdog"])
@@ -171,27 +175,15 @@ class Streams:
         return self._decorate(function, ByteStream, options)
 
     def _decorate(self, function: Any, response: type[StreamResponse], options: dict[str, Any]) -> Any:
-        _check_options(response, options)
-        if function is not None:
-            return self._endpoint(function, response, options)
-        return lambda function: self._endpoint(function, response, options)
+        check_options(response, options)
+        limits = options.pop("limits", None)
+        own = None if limits is None else self._registry.add_gate(limits)
+        gates = tuple(gate for gate in (self._registry.gate, own) if gate is not None)
 
-    def _endpoint(
-        self, function: Callable[..., Any], response: type[StreamResponse], options: dict[str, Any]
-    ) -> Any:
-        _check_generator(function)
-        make: Callable[..., StreamResponse] = response
+        def decorate(function: Callable[..., Any]) -> Any:
+            return streaming_endpoint(function, response, options, self._registry, gates)
 
-        async def answer(call: Call) -> StreamResponse:
-            stream = make(function(*call.args, **call.kwargs), **{**_route_options(call), **options})
-            _take_over(call.response, stream)
-            stream.attach(self._registry, call.request)
-            return stream
-
-        endpoint = endpoint_for(function, answer, returns=response)
-        annotation = resolve(function, inspect.signature(function).return_annotation)
-        setattr(endpoint, STREAM_MARK, StreamMark.of(response, annotation, options))
-        return endpoint
+        return decorate if function is None else decorate(function)
 
     # -- endings -----------------------------------------------------------------------------------------
 
@@ -207,9 +199,15 @@ class Streams:
         self._registry.callbacks.extend(check_callback(callback))
         return callback
 
+    # -- who is alive ------------------------------------------------------------------------------------
+
     def active(self) -> list[Snapshot]:
         """Snapshots of all live streams, oldest first."""
         return self._registry.active()
+
+    def get(self, stream_id: str) -> Snapshot | None:
+        """A snapshot of the live stream with this id; None if there is none."""
+        return self._registry.get(stream_id)
 
     def threads(self) -> Busy:
         """How many sync sources run in a thread, wait for one, or were let go and hang in theirs."""
@@ -217,16 +215,82 @@ class Streams:
         assert pool is not None
         return pool.busy()
 
-    def stop(self, stream_id: str, reason: str | None = None) -> bool:
+    def stop(self, stream_id: str, reason: str | None = None, *, wait: float | None = None) -> Stopping:
         """End one stream as `stopped`; from any thread, so from a sync endpoint too.
 
+        The stream is told before this returns, and its client that it was stopped.
+
+        Args:
+            stream_id: The stream.
+            reason: For its ending.
+            wait: Seconds for which to wait at most if the answer is awaited; None (default) for as long as
+                the stream's cleanup may take.
+
         Returns:
-            False if there is no live stream with this id, or it was ending already.
+            What it comes to, at once: true if the stream ends because of it, and `.result` is "stopped",
+            "already_ended" or "unknown". Await it to wait until the stream's cleanup is over.
+
+        Raises:
+            TypeError: `reason` is no text.
+            ConfigurationError: `wait` is no number of seconds.
         """
-        stream = self._registry.get(stream_id)
-        return stream is not None and stream.stop_from_anywhere(reason)
+        check_duration("wait", wait, optional=True, zero=True)
+        return self._registry.stop(stream_id, reason, wait=wait)
+
+    def stop_all(self, where: Callable[[Snapshot], bool] | None = None, reason: str | None = None) -> int:
+        """End all live streams, or those of which `where` says so, as `stopped`; from any thread.
+
+        ```python
+        streams.stop_all(lambda stream: stream.owner == user.id, reason="logged out")
+        ```
+
+        Returns:
+            How many end because of it.
+        """
+        return self._registry.stop_all(where, reason)
+
+    def stop_endpoint(
+        self, *, owner: Callable[[Request], Any] | None = None, wait: float | None = None
+    ) -> ASGIApp:
+        """Return an application to mount, for a stop button: `POST /{id}/stop`.
+
+        Whoever may not stop a stream is answered as if there were none: 404. A stream without an owner may be
+        stopped by whoever knows its id.
+
+        Args:
+            owner: Says who asks, to be compared with the stream's `owner`; may be async, and may raise an
+                HTTPException. None: streams that have an owner cannot be stopped here.
+            wait: Seconds for which the answer may wait for the stream's cleanup; None answers at once.
+
+        Raises:
+            ConfigurationError: `owner` cannot be called, or `wait` is no number of seconds above 0.
+        """
+        return stop_app(self._registry, owner, wait)
 
     # -- the application's life --------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """The process is going away: new streams are turned away."""
+        return self._registry.draining
+
+    async def drain(self) -> None:
+        """End every stream in good order, and turn new ones away, as at SIGTERM; return when all is over.
+
+        That takes as long as the policy's `drain` at most. Streams are welcome again when the application's
+        lifespan begins anew.
+        """
+        self._registry.drain()
+        await self._registry.drained()
+
+    async def readiness(self, request: Request) -> Response:
+        """An endpoint for a readiness probe: 200, or 503 from the moment on in which a drain begins.
+
+        ```python
+        app.add_route("/ready", streams.readiness)
+        ```
+        """
+        return readiness(self._registry, request)
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[dict[str, Any]]:
@@ -237,13 +301,17 @@ class Streams:
         """
         document(app)
         self._registry.open()
-        with on_shutdown_signal(self._registry.drain):
+        self._warn()
+        with self._departure.watching():
             async with self._watching(app):
                 try:
                     yield {STATE_KEY: self._registry}
                 finally:
-                    self._registry.drain()
-                    await self._registry.settle(self.policy.drain)
+                    await self.drain()
+
+    def _warn(self) -> None:
+        for problem in self._deployment.problems(self.policy) if self._deployment else ():
+            logger.warning("deployment: %s", problem)
 
     def _watching(self, app: Any) -> AbstractAsyncContextManager[object]:
         threshold = self._watchdog
@@ -267,13 +335,6 @@ class Streams:
         document(app)
 
 
-_OWN: Mapping[type[StreamResponse], frozenset[str]] = {
-    EventStream: frozenset({"resume_token"}),
-    NDJSONStream: frozenset({"heartbeat"}),
-    ByteStream: frozenset({"media_type"}),
-}
-
-
 def _check_dialect(dialect: Any) -> Dialect | None:
     """Fail when the application is made for a dialect that no format can carry."""
     if dialect is None:
@@ -290,31 +351,11 @@ def _check_threshold(value: Any) -> float | None:
     return value  # type: ignore[no-any-return]
 
 
-def _check_options(response: type[StreamResponse], options: dict[str, Any]) -> None:
-    """Fail at import for what would fail at the first request: by making a response with these options."""
-    for name in options:
-        check_known(name, _OWN[response] | EndpointOptions.__annotations__.keys(), "a streaming endpoint")
-    make: Callable[..., StreamResponse] = response
-    make((), **options)
+def _check_kind(name: str, value: Any, kind: type[T]) -> T | None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{name} must be {kind.__name__}, or None; got {value!r}")
+    return value
 
 
-def _route_options(call: Call) -> dict[str, Any]:
-    """What the route's own decorator says: FastAPI's `status_code`."""
-    status = getattr(effective_route(call.request.scope), "status_code", None) if call.request else None
-    return {} if status is None else {"status": status}
-
-
-def _take_over(told: Response | None, stream: StreamResponse) -> None:
-    """Give the stream the headers, cookies and status that dependencies set, as FastAPI does with its own."""
-    if told is None:
-        return
-    stream.raw_headers.extend(told.raw_headers)
-    if told.status_code:
-        stream.status_code = check_status(told.status_code)
-
-
-def _check_generator(function: Any) -> None:
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        return
-    name = getattr(function, "__qualname__", repr(function))
-    raise TypeError(f"a streaming endpoint must be a generator function (with yield), {name} is none")
+def _check_id_header(name: Any) -> bytes | None:
+    return None if name is None else check_header(name, "").encode()

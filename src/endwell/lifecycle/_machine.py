@@ -19,7 +19,9 @@ Rules
    deadline, but none shorter than the shortest the policy has: looking again by then finds each in time. The
    deadlines of a source that goes on alone, and of a cleanup, start with an act: the engine looks again after
    it.
-7. There are two last words: `REPORT`, and `ABANDON` for a cleanup that is overdue. Nothing follows either.
+7. A process that goes away says for each stream when it is to be released, and by when all must be over. Both
+   are stamps too: the stream's own timer paces the drain.
+8. There are two last words: `REPORT`, and `ABANDON` for a cleanup that is overdue. Nothing follows either.
 
 The machine decides; the engine acts. The answer to `feed` is the one `Act` to do now.
 """
@@ -62,7 +64,6 @@ class Machine:
 
     __slots__ = (
         "_heartbeat",
-        "_hurried_at",
         "_looked_at",
         "_policy",
         "_shortest",
@@ -80,8 +81,10 @@ class Machine:
         "last_write_at",
         "on_leave",
         "outcome",
+        "over_by",
         "paused",
         "progress_at",
+        "release_at",
         "started_at",
         "state",
     )
@@ -114,10 +117,11 @@ class Machine:
         """There was always something to write since then."""
         self.paused = False
         """The source is not asked for chunks, because the client is behind."""
+        # Of a process that goes away; see `leave_by`.
+        self.release_at: float | None = None
+        self.over_by: float | None = None
         # What is known of a client that is behind; see `saw`.
         self.progress_at = now
-        self._hurried_at: float | None = None
-        """The process goes away since then: the last bytes may take no longer than a cleanup."""
         self._taken = 0
         self._looked_at = -math.inf
         self._span: tuple[float, int] | None = None
@@ -146,11 +150,12 @@ class Machine:
                 return Step.ASKED
             if OUTCOMES[step] is Outcome.CLIENT_GONE and self._goes_on():
                 return Step.LEFT
-            if step is not Cause.SOURCE_ENDED:
+            if step is not Cause.SOURCE_ENDED and OUTCOMES[step] is not Outcome.REJECTED:
                 return Step.END
         elif step not in (Step.ASKED, Step.LEFT, Step.END):
             return step
-        # An outcome needs its cause, and a source that ended is not complete before it is flushed.
+        # An outcome needs its cause, a source that ended is not complete before it is flushed, and what was
+        # never admitted has no life.
         raise IllegalStep(f"{step.value!r} is not for the engine to feed")
 
     def _goes_on(self) -> bool:
@@ -162,8 +167,6 @@ class Machine:
             return self._detach(cause, now)
         if following is State.CLOSING:
             return self._end(cause, now)
-        if self.state is State.FLUSHING and cause is Cause.DRAIN and self._hurried_at is None:
-            self._hurried_at = now
         return Act.NOTHING
 
     def _advance(self, step: Step, following: State, now: float) -> Act:
@@ -211,6 +214,14 @@ class Machine:
         self.state = State.CLOSING
         self.closing_since = now
         return Act.CANCEL
+
+    def leave_by(self, release_at: float, over_by: float) -> None:
+        """The process goes away: end the stream at `release_at` if it still runs, and be over at `over_by`.
+
+        Said again, it can only become earlier.
+        """
+        self.release_at = release_at if self.release_at is None else min(self.release_at, release_at)
+        self.over_by = over_by if self.over_by is None else min(self.over_by, over_by)
 
     # -- time --------------------------------------------------------------------------------------------
 
@@ -267,7 +278,7 @@ class Machine:
         """Every deadline that runs now. Of two at the same time the first named here wins."""
         if self.state is State.CLOSING:
             assert self.closing_since is not None
-            yield self.closing_since + self._policy.cleanup, Act.ABANDON
+            yield self._no_later(self.closing_since + self._policy.cleanup), Act.ABANDON
             return
         if self.state is State.ENDED:
             return
@@ -280,14 +291,20 @@ class Machine:
         else:
             yield from self._send_deadlines()
         if self.state is not State.FLUSHING:
+            if self.release_at is not None:
+                yield self.release_at, Cause.DRAIN
             yield from self._source_deadlines()
+
+    def _no_later(self, when: float) -> float:
+        return when if self.over_by is None else min(when, self.over_by)
 
     def _send_deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
         policy = self._policy
         if policy.send is not None and self.blocked_since is not None:
             yield max(self.blocked_since, self.progress_at) + policy.send, Cause.SEND_BLOCKED
-        if self._hurried_at is not None:
-            yield self._hurried_at + policy.cleanup, Cause.SEND_BLOCKED
+        if self.state is State.FLUSHING and self.release_at is not None:
+            # It is ending well already. But its last bytes may take no longer than a cleanup.
+            yield self._no_later(self.release_at + policy.cleanup), Cause.SEND_BLOCKED
         if policy.min_rate is not None and self._span is not None and self.behind_since is not None:
             yield max(self.behind_since, self._span[0]) + policy.min_rate[1], Cause.SEND_SLOW
 

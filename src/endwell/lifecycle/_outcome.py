@@ -50,6 +50,14 @@ class Cause(StrEnum):
     BETWEEN_CHUNKS = "between_chunks"
     TOTAL = "total"
     DRAIN = "drain"
+    OVER_TOTAL = "over_total"
+    """There were as many streams as there may be."""
+    OVER_KEY = "over_key"
+    """There were as many streams of its key, such as the client's address, as there may be."""
+    MEMORY = "memory"
+    """The process has hardly any memory left."""
+    DRAINING = "draining"
+    """The process was going away when the stream was asked for."""
 
 
 OUTCOMES: Mapping[Cause, Outcome] = MappingProxyType(
@@ -67,6 +75,10 @@ OUTCOMES: Mapping[Cause, Outcome] = MappingProxyType(
         Cause.BETWEEN_CHUNKS: Outcome.TIMED_OUT,
         Cause.TOTAL: Outcome.TIMED_OUT,
         Cause.DRAIN: Outcome.DRAINED,
+        Cause.OVER_TOTAL: Outcome.REJECTED,
+        Cause.OVER_KEY: Outcome.REJECTED,
+        Cause.MEMORY: Outcome.REJECTED,
+        Cause.DRAINING: Outcome.REJECTED,
     }
 )
 """The outcome that each cause leads to."""

@@ -24,12 +24,17 @@ class SourceEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How one stream ended. There is exactly one for each admitted stream, made when its cleanup is over.
+    """How one stream ended. There is exactly one for each stream, made when its cleanup is over.
+
+    One that was never admitted (`rejected`, or `client_gone` while it waited) has one as well; its `duration`
+    is how long it waited.
 
     Attributes:
         id: The stream's id.
         route: The route's template such as `/chat/{room}`, without the path that it is mounted at; the
             endpoint's name where there is no template; never the raw path.
+        owner: Who may stop it, if that was said.
+        key: What a limit counts it by, such as the client's address; None where nothing counts.
         outcome: How it ended.
         cause: What ended it; the first thing that did.
         reason: What the caller of `stop` said, or None.
@@ -53,6 +58,8 @@ class Ending:
 
     id: str
     route: str
+    owner: object
+    key: object
     outcome: Outcome
     cause: Cause
     reason: str | None

@@ -1,29 +1,12 @@
-"""One frozen object says how long each part of a stream may take.
-
-All durations are seconds (int or float). `None` switches a limit off where that makes sense. Everything is
-checked when a `Policy` is built, so that a wrong value fails at import, not in the middle of a stream.
-"""
+"""How long a stream, and each part of it, may take."""
 
 from __future__ import annotations
 
-import difflib
-import sys
-from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
 
 from endwell.errors import ConfigurationError
-
-__all__ = [
-    "MAX_RETRY",
-    "Finish",
-    "Grace",
-    "OnLeave",
-    "Policy",
-    "check_count",
-    "check_duration",
-    "check_known",
-]
+from endwell.settings._checks import check_count, check_duration, check_known, is_whole
 
 MAX_RETRY = 2_147_483_647
 """Largest reconnection time in ms: browsers wait with setTimeout, which holds a signed 32-bit number."""
@@ -65,6 +48,7 @@ class Finish:
 
 OnLeave: TypeAlias = Literal["cancel", "finish"] | Grace | Finish
 """What becomes of the source when its client leaves. "finish" is `Finish()`."""
+
 
 MinRate: TypeAlias = tuple[int, float]
 """So many bytes in so many seconds."""
@@ -165,24 +149,6 @@ class Policy:
             )
 
 
-def check_known(name: str, known: Collection[str], owner: str) -> None:
-    """Raise TypeError for an option that `owner` does not have, naming the nearest it has."""
-    if name not in known:
-        nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)[0]
-        raise TypeError(f"{owner} has no option {name!r}; did you mean {nearest!r}?")
-
-
-def check_duration(name: str, value: Any, *, optional: bool = False, zero: bool = False) -> None:
-    """Raise ConfigurationError for what is no finite number of seconds above 0, or None or 0 if it may be."""
-    if value is None and optional:
-        return
-    bound = "0 or more" if zero else "more than 0"
-    unset = ", or None" if optional else ""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= sys.float_info.max or (value == 0 and not zero):
-        raise ConfigurationError(f"{name} must be a finite number of seconds, {bound}{unset}; got {value!r}")
-
-
 def _check_total(value: Any) -> None:
     if not isinstance(value, tuple):
         check_duration("total", value, optional=True)
@@ -204,12 +170,6 @@ def _check_rate(value: Any) -> None:
     check_duration("min_rate's second", value[1])
 
 
-def check_count(name: str, value: Any, of: str = "") -> None:
-    """Raise ConfigurationError for what is no whole number above 0; `of` says of what."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigurationError(f"{name} must be a whole number{of}, at least 1; got {value!r}")
-
-
 def _on_leave(value: Any) -> OnLeave:
     if value == "finish":
         return Finish()
@@ -224,13 +184,9 @@ def _check_retry(value: Any) -> None:
     if value is None:
         return
     is_pair = isinstance(value, tuple) and len(value) == 2  # noqa: PLR2004
-    if not is_pair or not all(_is_retry(part) for part in value):
+    if not is_pair or not all(is_whole(part, 0, MAX_RETRY) for part in value):
         raise ConfigurationError(
             f"retry must be a pair of whole milliseconds from 0 to {MAX_RETRY}, or None; got {value!r}"
         )
     if value[0] > value[1]:
         raise ConfigurationError(f"retry must be (least, most), got {value!r}")
-
-
-def _is_retry(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_RETRY
