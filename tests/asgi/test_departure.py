@@ -14,6 +14,7 @@ from types import FrameType
 import pytest
 
 from endwell.asgi._departure import FLUSH, SAME_EVENT, Departure
+from endwell.lifecycle import LAST
 from endwell.types import Scope
 from tests.asgi.pairs import listening
 from tests.engine.scene import turns
@@ -317,9 +318,9 @@ async def test_twisted_hears_of_it_at_the_latest_when_the_time_is_over(server: l
     signal.raise_signal(TERM)
     await asyncio.sleep(0.5)
     signal.raise_signal(TERM)
-    await asyncio.sleep(19.4)
+    await asyncio.sleep(19.5 + LAST)
     assert server == []
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(2 * FLUSH)
     assert server == [TERM]
     departure.idle()
     await asyncio.sleep(100)
@@ -327,11 +328,28 @@ async def test_twisted_hears_of_it_at_the_latest_when_the_time_is_over(server: l
 
 
 @pytest.mark.usefixtures("twisted")
-async def test_twisted_hears_of_it_at_once_from_who_insists(server: list[int]) -> None:
+async def test_twisted_hears_of_it_soon_from_who_insists(server: list[int]) -> None:
     departure = Diary(hold=20)
     departure.serving(NOWHERE)
     signal.raise_signal(TERM)
     await asyncio.sleep(2)
+    signal.raise_signal(TERM)
+    await asyncio.sleep(LAST)
+    assert (departure.words, server) == (["begins", "again"], [])  # the streams' last cleanup
+    await asyncio.sleep(2 * FLUSH)
+    assert server == [TERM]
+    await asyncio.sleep(100)
+    assert server == [TERM]
+
+
+@pytest.mark.usefixtures("twisted")
+async def test_twisted_hears_of_it_at_once_from_who_goes_on_insisting(server: list[int]) -> None:
+    departure = Diary(hold=20)
+    departure.serving(NOWHERE)
+    signal.raise_signal(TERM)
+    await asyncio.sleep(2)
+    signal.raise_signal(TERM)
+    await turns()
     signal.raise_signal(TERM)
     assert server == [TERM]
     await asyncio.sleep(100)
@@ -339,14 +357,10 @@ async def test_twisted_hears_of_it_at_once_from_who_insists(server: list[int]) -
 
 
 @pytest.mark.usefixtures("twisted")
-@pytest.mark.parametrize(("hold", "lives"), [(0.0, True), (20.0, False)], ids=["no time", "no stream"])
-async def test_twisted_hears_of_it_at_once_where_there_is_nothing_to_wait_for(
-    hold: float, lives: bool, server: list[int]
-) -> None:
-    departure = Diary(hold=hold)
+async def test_twisted_hears_of_it_at_once_where_no_stream_lives(server: list[int]) -> None:
+    departure = Diary(hold=20)
     departure.serving(NOWHERE)
-    if not lives:
-        departure.idle()
+    departure.idle()
     signal.raise_signal(TERM)
     assert server == [TERM]
 
@@ -387,7 +401,7 @@ from endwell.asgi._departure import Departure
 
 async def main(story):
     say = lambda *words: print(*words, flush=True)
-    departure = Departure(lambda: say("begins"), lambda: say("again"), hold=2.0)
+    departure = Departure(lambda: say("begins"), lambda: say("again"), hold=1.5)
     with socket.create_server(("127.0.0.1", 0)) as accepting, departure.watching():
         departure.serving({"server": accepting.getsockname()})
         while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -410,6 +424,7 @@ async def insisting(departure, accepting):
     signal.raise_signal(signal.SIGTERM)
     await asyncio.sleep(1.1)
     signal.raise_signal(signal.SIGTERM)
+    await asyncio.sleep(60)
 
 async def no_stream(departure, accepting):
     departure.idle()
@@ -433,7 +448,7 @@ asyncio.run(main(globals()[sys.argv[1]]))
     [
         ("nothing_else", ["begins"], -TERM),
         ("never_over", ["begins"], -TERM),
-        ("insisting", ["begins"], -TERM),
+        ("insisting", ["begins", "again"], -TERM),
         ("no_stream", [], -TERM),
         ("its_supervisor_ends_it", ["begins", "shut down", "lifespan over"], 0),
     ],

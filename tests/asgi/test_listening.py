@@ -103,7 +103,7 @@ async def test_nothing_is_looked_at_while_nobody_needs_it_and_what_happened_is_n
     await asyncio.sleep(10)
     assert watch.words == ["found"]
     watch.go_on(port)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(LOOK + 0.01)
     assert watch.words == ["found", "gone"]
 
 

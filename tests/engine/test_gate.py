@@ -138,6 +138,7 @@ async def test_an_answer_may_be_there_before_anybody_waits_for_it() -> None:
     one = gate(total=1, queue=1)
     inside, waiting = ticket(one), place(one)
     inside.leave()
+    assert waiting._timer.cancelled()
     mine = await waiting.wait()
     assert isinstance(mine, Ticket)
     assert one.inside == 1
@@ -228,7 +229,6 @@ def memory(tmp_path: Path) -> Memory:
     return Memory(tmp_path)
 
 
-@pytest.mark.may_block
 async def test_while_memory_is_short_nobody_is_let_in(memory: Memory) -> None:
     everybody = Gate(Limits(), pressure=memory.pressure())
     stays = ticket(everybody)
@@ -242,7 +242,6 @@ async def test_while_memory_is_short_nobody_is_let_in(memory: Memory) -> None:
     assert is_empty(everybody)
 
 
-@pytest.mark.may_block
 async def test_while_memory_is_short_no_place_is_given_to_those_who_wait(memory: Memory) -> None:
     two = Gate(Limits(total=2, queue=5000), pressure=memory.pressure())
     inside = [ticket(two), ticket(two)]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -252,5 +252,8 @@ class AnyOrder(RuleBasedStateMachine):
             assert {visitor.standing for visitor in visitors} <= {standing}
 
 
-AnyOrder.TestCase.settings = settings(stateful_step_count=STEPS)
+AnyOrder.TestCase.settings = settings(
+    stateful_step_count=STEPS,
+    suppress_health_check=[HealthCheck.large_base_example],  # long walks are what is wanted
+)
 TestAnyOrder = AnyOrder.TestCase

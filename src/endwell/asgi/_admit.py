@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import time
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -55,7 +54,8 @@ class Entry:
         if registry.draining:
             self.refused = Cause.DRAINING
             return
-        began = time.monotonic()
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
             for gate in gates:
                 passed = await self._ask(gate, await _key_of(gate, request))
@@ -67,7 +67,7 @@ class Entry:
         except BaseException:
             await self.give_up()
             raise
-        self.waited = time.monotonic() - began
+        self.waited = now() - began
 
     async def _ask(self, gate: Gate, key: Hashable | None) -> Ticket | Cause:
         self.key = key if key is not None else self.key

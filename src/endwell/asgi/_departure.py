@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +19,13 @@ from contextlib import contextmanager
 from endwell.asgi._listening import Watch
 from endwell.asgi._signals import Ear, Handler, is_handled
 from endwell.asgi._sockets import port_of
+from endwell.lifecycle import LAST
 from endwell.observe import logger
 from endwell.types import Scope
 
 SAME_EVENT = 1.0
 """Seconds in which a supervisor passes on what has reached this process already: uvicorn's needs 0.5."""
-FLUSH = 0.1
+FLUSH = 0.05
 """Seconds for the last bytes to leave a server that drops what it has not sent when it stops."""
 GRACE = 1.0
 """Seconds in which a server that does not handle SIGTERM shows that it is about to stop without it."""
@@ -45,7 +47,8 @@ class Departure:
     Args:
         begins: Called on the event loop at the first sign.
         again: Called on the event loop when somebody insists: at a second signal.
-        hold: Seconds for which a signal is kept at most.
+        hold: Seconds that streams may take to end; a signal is kept a moment longer at most. When somebody
+            insists, it is kept for that moment, and a third one is passed on at once.
         clock: The time in seconds.
     """
 
@@ -91,7 +94,7 @@ class Departure:
         if self._loop is not None:
             self._watch.pause()
             if self._kept is not None:
-                self._keep(self._kept)
+                self._wait()
 
     def _start(self, *, in_lifespan: bool) -> None:
         """A new life of the application begins."""
@@ -103,7 +106,7 @@ class Departure:
         self._begun = False
         self._insisted = False
         self._kept: Handler | None = None
-        self._until = 0.0
+        self._until = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def _serve(self, scope: Scope) -> None:
@@ -144,23 +147,18 @@ class Departure:
             self._watch.pause()
             self._begins()
 
-    def _insist(self) -> None:
-        self._let_go()
-        if not self._insisted:
-            self._insisted = True
-            self._again()
-
     # -- keeping a signal --------------------------------------------------------------------------------
 
-    def _keep(self, below: Handler) -> None:
-        """Keep it from `below` while streams live, and a moment longer; no longer than was agreed."""
-        now = self._clock()
-        if self._kept is None:
-            self._until = now + self._hold
+    def _keep(self, below: Handler, seconds: float) -> None:
+        """Keep it from `below` while streams live, and a moment longer; from now on no longer than that."""
+        self._until = min(self._until, self._clock() + seconds + LAST + FLUSH)
         self._kept = below
+        self._wait()
+
+    def _wait(self) -> None:
         self._stop_timer()
-        left = self._until - now
-        after = GRACE if below is signal.SIG_DFL else FLUSH
+        left = self._until - self._clock()
+        after = GRACE if self._kept is signal.SIG_DFL else FLUSH
         self._timer = self._in(left if self._live else min(left, after), self._pass_on)
 
     def _pass_on(self) -> None:
@@ -172,6 +170,7 @@ class Departure:
 
     def _let_go(self) -> None:
         self._kept = None
+        self._until = math.inf
         self._stop_timer()
         self._ear.release()
 
@@ -189,20 +188,25 @@ class Departure:
     def _hears(self, number: int, below: Handler) -> bool:
         now = self._clock()
         goes_anyway = below is signal.SIG_DFL and self._watch.is_gone()
+        seconds = self._hold
         if self._first is None:
             self._first = (number, now)
             self._call(self._begin)
         elif not goes_anyway and not self._is_same_event(number, now):
-            self._call(self._insist)
-            return False
+            if self._insisted:
+                return False
+            self._insisted = True
+            self._call(self._again)
+            seconds = 0.0
         if not (self._live or goes_anyway) or not self._can_keep_from(below):
             return False
-        self._call(functools.partial(self._keep, below))
+        self._call(functools.partial(self._keep, below, seconds))
         return True
 
     def _can_keep_from(self, below: Handler) -> bool:
-        if self._hold <= 0 or self._loop is None or not self._loop.is_running():
-            return False
+        assert self._loop is not None
+        if not self._loop.is_running():
+            return False  # nobody would pass it on
         return below is signal.SIG_DFL or (getattr(below, "__module__", None) or "").startswith("twisted.")
 
     def _is_same_event(self, number: int, now: float) -> bool:

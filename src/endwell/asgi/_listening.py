@@ -80,7 +80,7 @@ class Watch:
             self._ports.add(port)
             self._search()
         elif self._known and self._timer is None:
-            self._look()
+            self._look_later()
 
     def pause(self) -> None:
         """Look no more, until `go_on`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,6 +27,9 @@ UNATTENDED = 100
 """Sources that may go on without a client: what nobody waits for is not to crowd out what somebody does."""
 REMEMBERED = 4096
 """Ended streams whose ids are still known: minutes of them, for a stop button that is pressed too late."""
+
+_AFTER = 0.05
+"""Seconds in which streams that were given up report it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,7 @@ class Registry:
         self._gates: list[Gate] = []
         self.gate = None if limits is None else self.add_gate(limits)
         self._live: dict[str, Stream] = {}
-        self._ended: dict[str, object] = {}
+        self._ended: OrderedDict[str, object] = OrderedDict()
         self._notifier = Notifier(policy.cleanup)
         self._settling: list[Latch] = []
         self._limit: asyncio.Timeout | None = None
@@ -186,7 +190,7 @@ class Registry:
     def _remember(self, stream: Stream) -> None:
         self._ended[stream.id] = stream.owner
         if len(self._ended) > REMEMBERED:
-            del self._ended[next(iter(self._ended))]
+            self._ended.popitem(last=False)
 
     def _is_empty(self) -> None:
         if self.watch is not None:
@@ -249,7 +253,7 @@ class Registry:
         now = asyncio.get_running_loop().time()
         self._over_by = now + LAST
         if self._limit is not None:
-            self._limit.reschedule(self._over_by)
+            self._limit.reschedule(self._over_by + _AFTER)
         for stream in list(self._live.values()):
             stream.leave_by(now, self._over_by)
 
@@ -263,7 +267,7 @@ class Registry:
         """Wait until all that a drain ends is over, callbacks included; at most until its deadline."""
         assert self._over_by is not None
         try:
-            async with asyncio.timeout_at(self._over_by) as self._limit:
+            async with asyncio.timeout_at(self._over_by + _AFTER) as self._limit:
                 await self.settle()
         except TimeoutError:
             pass

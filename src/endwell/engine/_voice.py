@@ -106,14 +106,13 @@ class Voice:
             cause: Why.
             span: Range of seconds after which to come back; None for the policy's `retry`.
         """
-        wait = (
-            _draw(self._policy.retry or _RETRY) if span is None else _draw((span[0] * 1000, span[1] * 1000))
-        )
-        passes = told.status in (_TOO_MANY, _UNAVAILABLE)
-        if passes and cause is not Cause.STOP and self._spares_event_sources():
-            return Refusal(200, b"retry: %d\n\n" % wait, soft=True)
-        retry_after = max(1, math.ceil(wait / 1000)) if passes else None
-        return Refusal(told.status, refusal(self._dialect, told), retry_after)
+        if told.status not in (_TOO_MANY, _UNAVAILABLE):
+            return Refusal(told.status, refusal(self._dialect, told))
+        if cause is not Cause.STOP and self._spares_event_sources():
+            in_ms = (span[0] * 1000, span[1] * 1000) if span else self._policy.retry or _RETRY
+            return Refusal(200, b"retry: %d\n\n" % _draw(in_ms), soft=True)
+        wait = _draw(span) if span else max(1, math.ceil(_draw(self._policy.retry or _RETRY) / 1000))
+        return Refusal(told.status, refusal(self._dialect, told), wait)
 
     def _spares_event_sources(self) -> bool:
         return self._policy.soft_refusal and self._is_events and self.asker.is_event_source
@@ -123,5 +122,5 @@ class Voice:
 
 
 def _draw(span: tuple[int, int]) -> int:
-    """When to come back, in ms; drawn, so that a fleet's clients do not come back at once."""
+    """When to come back; drawn, so that a fleet's clients do not come back at once."""
     return random.randint(*span)  # noqa: S311 - spreads load, hides nothing

@@ -5,8 +5,7 @@ from __future__ import annotations
 from endwell.settings import Policy
 
 LAST = 0.25
-"""Seconds after the drain's deadline in which what was given up at it is put away: half of what the process
-has then until it may exit."""
+"""Seconds at the end of a drain for what was given up to be put away; all there is, if it has no time."""
 BATCH = 100
 """Streams that are released together: as many cleanups, and clients that come back, at a time."""
 EVERY = 0.05
@@ -32,7 +31,7 @@ class DrainPlan:
         batches = -(-streams // BATCH)
         # Half of the time that is not kept for cleanups, at most: who comes last is to have one as well.
         self._every = min(EVERY, _spare(policy) / 2 / max(1, batches))
-        self.over_by = now + policy.drain + LAST
+        self.over_by = self._end(policy)
         """When the last of them is over."""
 
     def next(self, policy: Policy, *, says_goodbye: bool) -> tuple[float, float]:
@@ -43,14 +42,17 @@ class DrainPlan:
             says_goodbye: Its source has asked to be told, so as to end by itself: it has until the time that
                 is kept for its cleanup.
         """
-        over_by = min(self.over_by, self._now + policy.drain + LAST)
+        over_by = min(self.over_by, self._end(policy))
         if says_goodbye:
             return min(over_by, self._now + min(_spare(policy), _spare(self._policy))), over_by
         turn = self._released // BATCH
         self._released += 1
         return min(over_by, self._now + turn * self._every), over_by
 
+    def _end(self, policy: Policy) -> float:
+        return self._now + max(policy.drain, LAST)
+
 
 def _spare(policy: Policy) -> float:
-    """Seconds of a drain that are not kept for the cleanup."""
-    return max(0.0, policy.drain - policy.cleanup)
+    """Seconds of a drain that are not kept for the cleanup, and what comes after it."""
+    return max(0.0, policy.drain - policy.cleanup - LAST)

@@ -29,7 +29,7 @@ class Limits:
             `per_key` too, so that one client cannot fill the queue. None (default): nobody waits.
         wait: Seconds that they may wait; then 503. Default 5.
         retry_after: Range of whole seconds from which a refusal's `Retry-After` is drawn, so that those who
-            were refused together do not come back together. Default (1, 5).
+            were refused together do not come back together: from 1 to 86,400. Default (1, 5).
         memory: Share of the memory this process may use, above which new streams are refused with 503,
             before the kernel kills the process for it: 0.9. The limits of its control groups (containers)
             count, and the machine's memory. None (default) does not look. Linux only.

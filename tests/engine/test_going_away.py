@@ -1,0 +1,283 @@
+"""A process that goes away: what its sources learn, what its streams come to, and by when all is over."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from endwell import Cause, Ending, EventStream, NDJSONStream, Outcome, Policy, SourceEnd, current_stream
+from endwell.engine import Registry
+from endwell.lifecycle import LAST
+from tests.engine.scene import QUIET, Diary, Visit, now, talker, turns
+from tests.peer import FOREVER
+
+GOING = replace(QUIET, drain=20.0, cleanup=15.0)
+
+
+class Application:
+    """Streams that belong together, and their endings."""
+
+    def __init__(self, policy: Policy = GOING) -> None:
+        self.registry = Registry(policy)
+        self.endings: list[Ending] = []
+        self.registry.callbacks.append(self.hear)
+
+    async def hear(self, ending: Ending) -> None:
+        self.endings.append(ending)
+
+    def visit(self, source: Any, kind: Any = EventStream, **options: Any) -> Visit:
+        return Visit(source, kind, state={"endwell": self.registry}, policy=self.registry.policy, **options)
+
+    async def drain(self) -> None:
+        self.registry.drain()
+        await self.registry.drained()
+
+
+async def ticks() -> AsyncIterator[str]:
+    """Never looks whether the process goes away."""
+    while True:
+        yield "tick"
+        await asyncio.sleep(1)
+
+
+# -- what a source learns ------------------------------------------------------------------------------------
+
+
+async def says_goodbye() -> AsyncIterator[str]:
+    stream = current_stream()
+    while not stream.draining:
+        yield "tick"
+        await asyncio.sleep(1)
+    yield "goodbye"
+
+
+async def waits_for_it() -> AsyncIterator[str]:
+    yield "a"
+    await current_stream().draining
+    await asyncio.sleep(2)
+    yield "goodbye"
+
+
+async def told_by_its_helper() -> AsyncIterator[str]:
+    going: asyncio.Queue[str] = asyncio.Queue()
+
+    async def listen() -> None:
+        await current_stream().draining
+        await going.put("goodbye")
+
+    listening = current_stream().spawn(listen())
+    yield "a"
+    yield await going.get()
+    await listening
+
+
+@pytest.mark.parametrize("source", [says_goodbye, waits_for_it, told_by_its_helper])
+async def test_a_source_that_looks_says_goodbye_and_its_client_is_told_to_come_back(
+    source: Callable[[], AsyncIterator[str]],
+) -> None:
+    """It ended because of the drain, whatever it has done on its own account."""
+    application = Application(replace(GOING, retry=(700, 700)))
+    visit = application.visit(source())
+    await asyncio.sleep(3.5)
+    await application.drain()
+    body = visit.body.decode()
+    assert body.index("data: goodbye\n\n") < body.index("retry: 700") < body.index("drained")
+    (ending,) = application.endings
+    assert (ending.outcome, ending.cause, ending.source) == (
+        Outcome.DRAINED,
+        Cause.DRAIN,
+        SourceEnd.FINISHED,
+    )
+    assert now() < 6
+
+
+async def test_a_source_that_never_looked_is_ended_at_once() -> None:
+    application = Application()
+    visit = application.visit(ticks())
+    await asyncio.sleep(1.5)
+    await application.drain()
+    assert now() == 1.5
+    assert b'"code":"drained"' in visit.frames[-1]
+    assert application.endings[0].source is SourceEnd.CANCELLED
+
+
+async def test_a_source_that_looked_and_goes_on_has_what_its_cleanup_leaves_of_the_drain() -> None:
+    async def stubborn() -> AsyncIterator[str]:
+        assert not current_stream().draining
+        while True:
+            yield "tick"
+            await asyncio.sleep(1)
+
+    application = Application()
+    application.visit(stubborn())
+    await asyncio.sleep(2.5)
+    await application.drain()
+    assert now() == 2.5 + 5 - LAST
+    assert application.endings[0].outcome is Outcome.DRAINED
+
+
+async def test_a_source_that_ends_without_having_seen_it_is_complete() -> None:
+    async def short() -> AsyncIterator[str]:
+        assert not current_stream().draining
+        await asyncio.sleep(2)
+        yield "all there is"
+
+    application = Application()
+    visit = application.visit(short())
+    await asyncio.sleep(1)
+    await application.drain()
+    assert application.endings[0].outcome is Outcome.COMPLETED
+    assert b"drained" not in visit.body
+
+
+async def test_a_goodbye_before_the_first_chunk_is_an_http_error() -> None:
+    async def silent() -> AsyncIterator[str]:
+        await current_stream().draining
+        return
+        yield ""
+
+    application = Application()
+    visit = application.visit(silent())
+    await asyncio.sleep(1)
+    await application.drain()
+    assert (visit.status, visit.told()["code"]) == (503, "drained")
+    assert int(visit.headers["retry-after"]) >= 1
+
+
+async def test_outside_an_application_nobody_goes_away() -> None:
+    async def source() -> AsyncIterator[str]:
+        draining = current_stream().draining
+        yield f"{bool(draining)} {draining!r}"
+
+    visit = Visit(source(), EventStream)
+    await visit.ending()
+    assert b"data: False <Draining: False>\n\n" in visit.body
+
+
+# -- by when all is over -------------------------------------------------------------------------------------
+
+
+async def test_a_cleanup_is_given_up_at_the_drains_deadline(caplog: pytest.LogCaptureFixture) -> None:
+    async def slow() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            assert not current_stream().draining
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(60)
+
+    application = Application(replace(QUIET, drain=3.0, cleanup=2.9))
+    application.visit(slow())
+    await asyncio.sleep(1)
+    await application.drain()
+    assert now() == pytest.approx(1 + 2.9)
+    assert application.endings[0].overdue
+    assert re.search(r"is overdue after 2.9 s, stuck at .*\bslow \(", caplog.text)
+    await asyncio.sleep(100)
+
+
+async def test_streams_with_longer_cleanups_than_the_drain_do_not_hold_it_up() -> None:
+    async def slow() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(60)
+
+    application = Application(replace(QUIET, drain=3.0, cleanup=2.0))
+    visit = Visit(
+        slow(), EventStream, state={"endwell": application.registry}, policy=Policy(drain=100.0, cleanup=90.0)
+    )
+    await asyncio.sleep(1)
+    await application.drain()
+    assert now() == 4
+    assert (await visit.ending()).overdue
+    await asyncio.sleep(100)
+
+
+async def test_a_thousand_clients_that_do_not_read_do_not_hold_it_up() -> None:
+    application = Application()
+    visits = [application.visit(ticks(), NDJSONStream, sends={2: FOREVER}) for _ in range(1000)]
+    await asyncio.sleep(3)
+    await application.drain()
+    assert now() <= 3 + GOING.drain
+    for visit in visits:
+        await visit.ending()
+    assert {ending.outcome for ending in application.endings} == {Outcome.DRAINED}
+
+
+async def test_thousands_are_released_batch_by_batch() -> None:
+    application = Application()
+    for _ in range(1000):
+        application.visit(ticks())
+    await asyncio.sleep(1)
+    application.registry.drain()
+    left = []
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        left.append(len(application.registry.active()))
+    assert left[-1] == 0
+    assert left == sorted(left, reverse=True)
+    assert len(set(left)) == 10
+    await application.registry.drained()
+
+
+async def test_whoever_insists_has_no_time_but_for_a_word() -> None:
+    application = Application()
+    diary = Diary()
+    visit = application.visit(talker(diary, cleanup=30.0))
+    patient = application.visit(waits_for_it())
+    await asyncio.sleep(1)
+    application.registry.drain()
+    await asyncio.sleep(0.5)
+    waiting = asyncio.create_task(application.registry.drained())
+    await asyncio.sleep(0.5)
+    application.registry.hurry()
+    await waiting
+    assert now() == pytest.approx(2 + LAST)
+    for each in (visit, patient):
+        assert b'"code":"drained"' in each.frames[-1]
+    await asyncio.sleep(100)
+
+
+async def test_whoever_insists_at_once_is_understood() -> None:
+    application = Application()
+    application.visit(waits_for_it())
+    await asyncio.sleep(1)
+    application.registry.hurry()
+    await application.registry.drained()
+    assert now() <= 1 + LAST
+
+
+async def test_a_callback_that_hangs_is_not_waited_for_beyond_the_deadline() -> None:
+    application = Application(replace(QUIET, drain=3.0, cleanup=2.9))
+
+    async def bill(ending: Ending) -> None:
+        await asyncio.sleep(1000)
+
+    application.registry.callbacks.append(bill)
+    application.visit(ticks())
+    await asyncio.sleep(1)
+    await application.drain()
+    assert now() <= 4.1
+    await asyncio.sleep(3)
+
+
+async def test_a_drain_happens_once_until_the_application_begins_anew() -> None:
+    application = Application()
+    await application.drain()
+    await application.drain()
+    assert application.registry.draining
+    refused = application.visit(ticks())
+    assert (await refused.ending()).cause is Cause.DRAINING
+    application.registry.open()
+    assert not application.registry.draining
+    visit = application.visit(says_goodbye())
+    await turns()
+    assert visit.status == 200
+    await application.drain()
