@@ -22,6 +22,10 @@ ANSWERS = {
     "endings.py": ("/words", '"well"\n', '"done"\n'),
     "finishing.py": ("/story", '"once"\n', '"time"\n'),
     "event_source.py": ("/progress", "retry: ", 'data: {"chunks":3}\n\n'),
+    "stopping.py": ("/", "<!doctype html>", "</script>\n"),
+    "admission.py": ("/countdown", "data: 10\n\n", "data: 1\n\n"),
+    "goodbye.py": ("/feed?most=2", "event: tick\ndata: 0\n\n", "event: tick\ndata: 1\n\n"),
+    "deploying.py": ("/ready", '{"status":"ready"}', ""),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.applications import Starlette
 
-from endwell import Ending, EventStream, Policy, Streams
+from endwell import ConfigurationError, Ending, EventStream, Policy, Streams
 from endwell.lifecycle import LAST
 from tests.ext.visits import Client, Endings, fetch, running, turns
 
@@ -275,3 +275,21 @@ async def test_two_applications_in_one_process_end_on_their_own() -> None:
         assert client.data == ["a"]
         assert len(first.active()) == 1
     await client.finished()
+
+
+def test_two_servers_in_two_threads_cannot_share_one() -> None:
+    """Each would end the other's streams, from the wrong thread."""
+    streams = Streams()
+    app = application(streams.lifespan, streams)
+
+    async def twice() -> None:
+        async with running(app):
+            with pytest.raises(ConfigurationError, match="one for each server"):
+                await asyncio.to_thread(asyncio.run, once())
+
+    async def once() -> None:
+        async with running(app):
+            pass
+
+    asyncio.run(twice())
+    asyncio.run(once())

@@ -133,13 +133,15 @@ async def _enter(plan: Plan, registry: Registry, pump: Pump) -> Entry:
 def rejection_of(plan: Plan, entry: Entry, asker: Asker) -> Rejection:
     """What comes of a request that was not let in."""
     assert entry.refused is not None
+    # When a process that goes away is back says the policy; when there is room again, the gate.
+    gate = None if entry.refused is Cause.DRAINING else entry.gate
     return reject(
         entry.refused,
         Voice("", plan.format, plan.policy, dialect=plan.dialect, asker=asker),
         route=plan.route,
         key=entry.key,
         waited=entry.waited,
-        span=None if entry.gate is None else entry.gate.limits.retry_after,
+        span=None if gate is None else gate.limits.retry_after,
     )
 
 

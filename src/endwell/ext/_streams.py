@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from starlette.requests import Request
@@ -105,6 +105,7 @@ class Streams:
         self._deployment = _check_kind("deployment", options.get("deployment"), Deployment)
         self._departure = Departure(self._registry.drain, self._registry.hurry, hold=self.policy.drain)
         self._registry.watch = self._departure
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._watchdog: float | Literal["in debug mode"] | None = "in debug mode"
         if "watchdog" in options:
             self._watchdog = _check_threshold(options["watchdog"])
@@ -298,16 +299,34 @@ class Streams:
 
         Streams are told at the signal, not at lifespan shutdown, which servers begin only when streams are
         over.
+
+        Raises:
+            ConfigurationError: It runs in another event loop already: another thread's server has it.
         """
         document(app)
-        self._registry.open()
-        self._warn()
-        with self._departure.watching():
-            async with self._watching(app):
-                try:
-                    yield {STATE_KEY: self._registry}
-                finally:
-                    await self.drain()
+        with self._at_home():
+            self._registry.open()
+            self._warn()
+            with self._departure.watching():
+                async with self._watching(app):
+                    try:
+                        yield {STATE_KEY: self._registry}
+                    finally:
+                        await self.drain()
+
+    @contextmanager
+    def _at_home(self) -> Iterator[None]:
+        """Be the running loop's, and nobody else's."""
+        loop, other = asyncio.get_running_loop(), self._loop
+        if other is not None and other is not loop and other.is_running():
+            raise ConfigurationError(
+                "this Streams runs in another event loop already; make one for each server of a process"
+            )
+        self._loop = loop
+        try:
+            yield
+        finally:
+            self._loop = other
 
     def _warn(self) -> None:
         for problem in self._deployment.problems(self.policy) if self._deployment else ():
