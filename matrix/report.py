@@ -30,7 +30,7 @@ def table(plan: Plan, columns: Sequence[Column]) -> str:
     header = ("act", "until", *(column.name for column in columns))
     rows = [row for name, act in plan.acts.items() for row in _rows(name, act, columns)]
     rows += [_crowd_row(plan, columns), _stop_row(columns)]
-    return _aligned([header, *rows])
+    return aligned([header, *rows])
 
 
 def write_page(plan: Plan, columns: Sequence[Column], page: Path = PAGE) -> None:
@@ -39,23 +39,36 @@ def write_page(plan: Plan, columns: Sequence[Column], page: Path = PAGE) -> None
     Raises:
         ValueError: the page has no marks.
     """
+    put(page, f"{preface(plan)}\n\n{table(plan, columns)}")
+
+
+def put(page: Path, text: str) -> None:
+    """Put `text` between the marks of the page.
+
+    Raises:
+        ValueError: the page has no marks.
+    """
     before, begin, rest = page.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{page} needs the lines {BEGIN} and {END}")
-    body = f"\n{preface(plan)}\n\n{table(plan, columns)}\n"
-    page.write_text(f"{before}{begin}{body}{end}{after}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def preface(plan: Plan) -> str:
     """When, on what and how often."""
+    return (
+        f"{about()} "
+        f"{plan.repetitions} repetitions of what takes milliseconds, {plan.waiting} of what takes seconds."
+    )
+
+
+def about() -> str:
+    """When, and on what."""
     now = dt.datetime.now(dt.UTC)
     kernel, _, _ = platform.release().partition("-")
     versions = ", ".join(f"{name} {number}" for name, number in _versions().items())
-    return (
-        f"{now:%Y-%m-%d}, Linux {kernel}, Python {platform.python_version()}, {versions}. "
-        f"{plan.repetitions} repetitions of what takes milliseconds, {plan.waiting} of what takes seconds."
-    )
+    return f"{now:%Y-%m-%d}, Linux {kernel}, Python {platform.python_version()}, {versions}."
 
 
 def as_data(plan: Plan, columns: Sequence[Column]) -> dict[str, object]:
@@ -164,7 +177,8 @@ def _duration(seconds: float) -> str:
     return _joined([seconds])
 
 
-def _aligned(rows: Sequence[Row]) -> str:
+def aligned(rows: Sequence[Row]) -> str:
+    """A Markdown table whose columns are as wide as their widest cell; the first row is its header."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     header, *body = (
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"

@@ -66,16 +66,3 @@ SERVERS: tuple[Served, ...] = (
     Served(config=Config(name="gunicorn-asgi", args=(*_GUNICORN, "-k", "asgi"))),
 )
 """Left to right, as in the table."""
-
-
-def named(names: str) -> list[Served]:
-    """The servers of a list with commas.
-
-    Raises:
-        ValueError: one is not known.
-    """
-    known = {served.name: served for served in SERVERS}
-    unknown = [name for name in names.split(",") if name not in known]
-    if unknown:
-        raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-    return [known[name] for name in names.split(",")]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -35,11 +37,31 @@ class Setting:
     server: str
 
 
+@dataclass(slots=True)
+class Account:
+    """Seconds: by the clock, and of processor time on either side. Right when its `with` block is over."""
+
+    wall: float = 0.0
+    server: float = 0.0
+    client: float = 0.0
+
+    @property
+    def client_share(self) -> float:
+        """The share of its core that the client was busy: far from 1, it is not what was measured."""
+        return self.client / self.wall if self.wall else 0.0
+
+
 class Server:
-    """A running server; a context manager. `port` is where it listens."""
+    """A running server; a context manager.
+
+    Attributes:
+        port: Where it listens.
+        total: The sum of its accounts so far.
+    """
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
+        self.total = Account()
         self.port = _free_port()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
         self._process = subprocess.Popen(self._command(), cwd=ROOT, stdout=self._log, stderr=self._log)
@@ -64,6 +86,16 @@ class Server:
     def cpu(self) -> float:
         """Processor time used so far, in seconds."""
         return machine.cpu_seconds(self._process.pid)
+
+    @contextmanager
+    def account(self) -> Iterator[Account]:
+        """What is spent while the block runs."""
+        account, before = Account(), (time.monotonic(), self.cpu(), time.process_time())
+        yield account
+        spent = (time.monotonic() - before[0], self.cpu() - before[1], time.process_time() - before[2])
+        for name, seconds in zip(("wall", "server", "client"), spent, strict=True):
+            setattr(account, name, seconds)
+            setattr(self.total, name, getattr(self.total, name) + seconds)
 
     def memory(self) -> float:
         """Resident memory now, in KiB."""

@@ -2,61 +2,99 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.process import Server, Setting
+from benchmarks import peers
+from benchmarks.harness.process import BenchmarkError, Server, Setting
+from benchmarks.workloads.base import SUBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from benchmarks.workloads.base import Workload
 
+MAIN_SERVER = "uvicorn"  # the targets are for it
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run, how often, and at what share of the full load (0 to 1)."""
+    """What to run, how often, and at what share of the full load (0 to 1).
+
+    servers: the others than uvicorn are measured in those workloads only that are worth it.
+    """
 
     workloads: Sequence[Workload]
     peers: Sequence[str]
     rounds: int
-    server: str
+    servers: Sequence[str]
     scale: float
+
+    def settings(self, workload: Workload, server: str) -> Iterator[Setting]:
+        """One round of one workload."""
+        if server != MAIN_SERVER and not workload.everywhere:
+            return
+        variants = workload.variants if SUBJECT in self.peers else ()
+        for mount in workload.mounts:
+            for peer in (*self.peers, *(each for each in variants if not peers.missing(each))):
+                if mount in peers.mounts(peer) or len(workload.mounts) == 1:
+                    yield Setting(workload.number, peer, mount, server)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure of one peer in one round."""
+    """One figure of one peer in one round; `client` is the share of its core that the client was busy."""
 
     workload: int
+    server: str
     mount: str
     metric: str
     peer: str
     round: int
     value: float
+    client: float
 
 
-def run(plan: Plan) -> list[Sample]:
+@dataclass(slots=True)
+class Results:
+    """What was measured, and what could not be."""
+
+    samples: list[Sample] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+def run(plan: Plan, start: Callable[[Setting], Server] = Server) -> Results:
     """Run the plan; every measurement has a fresh server, for memory once freed is not given back."""
+    results = Results()
+    for name, workload, number in itertools.product(plan.servers, plan.workloads, range(plan.rounds)):
+        for setting in plan.settings(workload, name):
+            told = f"{name}, work {workload.number}, round {number + 1}, {setting.mount} {setting.peer}"
+            try:
+                with start(setting) as server:
+                    values = workload.measure(server, plan.scale)
+            except BenchmarkError as error:
+                results.troubles.append(f"{told}: {error}")
+                print(f"{told}: not measured: {error}", file=sys.stderr, flush=True)
+            else:
+                results.samples += _samples(setting, number, values, server.total.client_share)
+                shown = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
+                print(f"{told}: {shown}", file=sys.stderr, flush=True)
+    return results
+
+
+def _samples(setting: Setting, number: int, values: Mapping[str, float], client: float) -> list[Sample]:
     return [
-        sample
-        for workload in plan.workloads
-        for number in range(plan.rounds)
-        for mount in workload.mounts
-        for peer in plan.peers
-        for sample in _measure(plan, workload, Setting(workload.number, peer, mount, plan.server), number)
+        Sample(
+            workload=setting.workload,
+            server=setting.server,
+            mount=setting.mount,
+            metric=metric,
+            peer=setting.peer,
+            round=number,
+            value=value,
+            client=client,
+        )
+        for metric, value in values.items()
     ]
-
-
-def _measure(plan: Plan, workload: Workload, setting: Setting, number: int) -> Iterator[Sample]:
-    with Server(setting) as server:
-        values = workload.measure(server, plan.scale)
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    print(
-        f"work {workload.number} round {number + 1} {setting.mount} {setting.peer}: {shown}",
-        file=sys.stderr,
-        flush=True,
-    )
-    for metric, value in values.items():
-        yield Sample(workload.number, setting.mount, metric, setting.peer, number, value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.harness.rounds import Sample
 
@@ -26,30 +26,51 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One peer's figure in one metric: itself, and over the baseline of the same round."""
+class Subject(NamedTuple):
+    """What was measured: one metric of one workload, in one place."""
 
+    server: str
     workload: int
     mount: str
     metric: str
-    peer: str
-    value: Spread
-    ratio: Spread | None
 
 
-def rows(samples: Sequence[Sample], baseline: str = "raw") -> list[Row]:
-    """Summarise, in the order in which the samples were first seen."""
-    groups: dict[tuple[int, str, str, str], dict[int, float]] = {}
-    for each in samples:
-        groups.setdefault((each.workload, each.mount, each.metric, each.peer), {})[each.round] = each.value
-    order = [*dict.fromkeys(key[:3] for key in groups)]
-    return [
-        Row(*key, Spread.of([*values.values()]), _ratio(values, groups.get((*key[:3], baseline), {})))
-        for key, values in sorted(groups.items(), key=lambda item: order.index(item[0][:3]))
-    ]
+class Figures:
+    """All samples, by what was measured and whose it is."""
 
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples: dict[Subject, dict[str, dict[int, Sample]]] = {}
+        for each in samples:
+            subject = Subject(each.server, each.workload, each.mount, each.metric)
+            self._samples.setdefault(subject, {}).setdefault(each.peer, {})[each.round] = each
 
-def _ratio(values: dict[int, float], base: dict[int, float]) -> Spread | None:
-    paired = [values[number] / base[number] for number in values if base.get(number)]
-    return Spread.of(paired) if paired else None
+    def __iter__(self) -> Iterator[Subject]:
+        """In the order in which they were first measured."""
+        return iter(self._samples)
+
+    def peers(self) -> list[str]:
+        """Whose samples there are, in the order in which they were first measured."""
+        return [*dict.fromkeys(peer for found in self._samples.values() for peer in found)]
+
+    def value(self, subject: Subject, peer: str) -> Spread | None:
+        """The figure itself."""
+        found = self._of(subject, peer)
+        return Spread.of([each.value for each in found.values()]) if found else None
+
+    def ratio(self, subject: Subject, peer: str, over: str) -> Spread | None:
+        """The figure over that of another peer in the same round."""
+        base = self._of(subject, over)
+        paired = [
+            each.value / base[number].value
+            for number, each in self._of(subject, peer).items()
+            if number in base and base[number].value
+        ]
+        return Spread.of(paired) if paired else None
+
+    def client(self, subject: Subject) -> float:
+        """The greatest share of its core that the client was busy."""
+        found = self._samples[subject].values()
+        return max(each.client for of_peer in found for each in of_peer.values())
+
+    def _of(self, subject: Subject, peer: str) -> dict[int, Sample]:
+        return self._samples[subject].get(peer, {})

@@ -6,8 +6,12 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
+from benchmarks.peers._mounts import MOUNTS
+
 if TYPE_CHECKING:
-    from benchmarks.peers._mounts import Application
+    from types import ModuleType
+
+    from benchmarks.peers._mounts import Application, Mount
 
 
 def names() -> list[str]:
@@ -21,6 +25,24 @@ def names() -> list[str]:
 
 def load(name: str) -> Application:
     """Import a peer and return its `application`; only then must its library be installed."""
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
-    application: Application = module.application
+    application: Application = _module(name).application
     return application
+
+
+def mounts(name: str) -> tuple[Mount, ...]:
+    """How a peer can be mounted: those that have one way only say so in `MOUNTS`."""
+    found: tuple[Mount, ...] = getattr(_module(name), "MOUNTS", MOUNTS)
+    return found
+
+
+def missing(name: str) -> str | None:
+    """Why a peer cannot be measured here; None if it can."""
+    try:
+        load(name)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.scene import Page, Scene, Source
 
 Mount: TypeAlias = Literal["bare", "routed"]
+MOUNTS: tuple[Mount, ...] = ("bare", "routed")
 Application: TypeAlias = "Callable[[Scene, Mount], ASGIApp]"
 Respond: TypeAlias = "Callable[[AsyncIterator[Token], float | None], ASGIApp]"
 """Makes a response from a source and a heartbeat in seconds (None: the peer's default)."""
@@ -41,7 +42,7 @@ def _bare(scene: Scene, respond: Respond) -> ASGIApp:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif source := scene.streams.get(scope["path"]):
-            await respond(source(_number(scope)), scene.heartbeat)(scope, receive, send)
+            await respond(source(number_of(scope)), scene.heartbeat)(scope, receive, send)
         else:
             await _answer(send, scene.pages[scope["path"]]())
 
@@ -50,7 +51,7 @@ def _bare(scene: Scene, respond: Respond) -> ASGIApp:
 
 def _routed(scene: Scene, respond: Respond) -> ASGIApp:
     async def stream(source: Source, request: Request) -> Any:
-        return respond(source(_number(request.scope)), scene.heartbeat)
+        return respond(source(number_of(request.scope)), scene.heartbeat)
 
     async def page(make: Page, request: Request) -> Response:
         return Response(make())
@@ -61,7 +62,8 @@ def _routed(scene: Scene, respond: Respond) -> ASGIApp:
     )
 
 
-def _number(scope: Scope) -> int:
+def number_of(scope: Mapping[str, Any]) -> int:
+    """The number in the query string."""
     return int(scope["query_string"] or 0)
 
 

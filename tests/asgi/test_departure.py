@@ -386,6 +386,20 @@ async def test_a_lifespan_that_ends_keeps_nothing(server: list[int]) -> None:
     assert server == [TERM]
 
 
+@pytest.mark.usefixtures("twisted")
+def test_nothing_is_kept_where_the_loop_has_stopped_and_nobody_would_pass_it_on(server: list[int]) -> None:
+    departure = Departure(lambda: None, lambda: None, hold=20)
+
+    async def main() -> None:
+        departure.serving(NOWHERE)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    signal.raise_signal(TERM)
+    assert server == [TERM]
+    loop.close()
+
+
 async def test_other_servers_hear_of_it_at_once(server: list[int]) -> None:
     departure = Diary(hold=20)
     departure.serving(NOWHERE)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 import pytest
 
 from matrix import acts
-from matrix.servers import SERVERS, Served, named
+from matrix.cli import named
+from matrix.servers import SERVERS, Served
 
 
 def test_every_act_has_a_place_of_its_own_in_the_table() -> None:
@@ -29,9 +32,9 @@ def test_a_server_listens_where_it_is_told(served: Served) -> None:
 
 
 def test_servers_are_chosen_by_name() -> None:
-    assert [served.name for served in named("granian-h2,daphne")] == ["granian-h2", "daphne"]
+    assert named("granian-h2,daphne") == ["granian-h2", "daphne"]
 
 
 def test_an_unknown_server_is_named_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"unknown: apache; known: .*granian"):
+    with pytest.raises(ArgumentTypeError, match=r"unknown: apache; known: .*granian"):
         named("granian,apache")

@@ -55,10 +55,12 @@ class Entry:
             self.refused = Cause.DRAINING
             return
         now = asyncio.get_running_loop().time
+        # All keys first: they may ask somebody, or read the body, which nobody else does yet.
+        keys = [await _key_of(gate, request) for gate in gates]
         began = now()
         try:
-            for gate in gates:
-                passed = await self._ask(gate, await _key_of(gate, request))
+            for gate, key in zip(gates, keys, strict=True):
+                passed = await self._ask(gate, key)
                 if not isinstance(passed, Ticket):
                     self.refused, self.gate = passed, gate
                     self.leave()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -176,9 +175,11 @@ class ClientSocket:
         elif descriptor is not None:
             self.on(descriptor, _sockets.disconnect)
         elif self.address is not None:
-            thread = threading.Thread(target=self._abort_found, name="endwell look-up", daemon=True)
-            with contextlib.suppress(RuntimeError):  # no more threads to be had
-                thread.start()
+            look_up(self.address, self._reset_at, is_urgent=True)
+
+    def _reset_at(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            self.on(descriptor, _sockets.disconnect)
 
     def _reset_in_the_end(self, descriptor: int | None, acked: int = -1, looks: int = 0) -> None:
         """Look, as long as the connection is there, whether nobody on it gets anything any more.
@@ -195,11 +196,6 @@ class ClientSocket:
             return
         acked = -1 if progress is None else progress.acked
         asyncio.get_running_loop().call_later(BETWEEN, self._reset_in_the_end, descriptor, acked, looks)
-
-    def _abort_found(self) -> None:
-        with contextlib.suppress(OSError), _sockets.found(self._scope) as connection:
-            if connection is not None:
-                _sockets.disconnect(connection)
 
 
 def _never() -> bool:

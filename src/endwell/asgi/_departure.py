@@ -101,6 +101,8 @@ class Departure:
         self._ear.detach()
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(found=self._is_served, gone=self._begin)
+        if in_lifespan and not is_handled(signal.SIGTERM):
+            self._watch.note()  # it may be a worker of hypercorn's, which no signal reaches
         self._warned = in_lifespan
         self._first: tuple[int, float] | None = None
         self._begun = False

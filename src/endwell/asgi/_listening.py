@@ -67,11 +67,21 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._found = found
         self._gone = gone
+        self._bound: set[int] = set()
         self._ports: set[int] = set()
         self._known: list[Listening] = []
         self._on = False
         self._searching = False
         self._timer: asyncio.TimerHandle | None = None
+
+    def note(self) -> None:
+        """Note which ports are bound before the first request, so that one may have gone when that comes."""
+        thread = threading.Thread(target=self._note, name="endwell listening", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no more threads to be had
+            thread.start()
+
+    def _note(self) -> None:
+        self._bound = _sockets.scan().ports
 
     def go_on(self, port: int) -> None:
         """Look from now on, also at `port`."""
@@ -124,7 +134,7 @@ class Watch:
             self._search()
         elif found:
             self._has_found(found)
-        elif self._known and self._on:
+        elif self._on and (self._known or not ports.isdisjoint(self._bound)):
             self._gone()
 
     def _has_found(self, found: list[Listening]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import threading
 import time
@@ -31,42 +32,48 @@ _lookups: WeakKeyDictionary[asyncio.AbstractEventLoop, Lookups] = WeakKeyDiction
 class Lookups:
     """The look-ups of one event loop: one thread at a time, for all who ask meanwhile."""
 
-    __slots__ = ("__weakref__", "_asked", "_busy", "_next")
+    __slots__ = ("__weakref__", "_asked", "_busy", "_is_urgent", "_next", "_timer")
 
     def __init__(self) -> None:
         self._asked: list[tuple[Address, Then]] = []
-        self._busy = False
+        self._busy = self._is_urgent = False
         self._next = -math.inf
+        self._timer: asyncio.TimerHandle | None = None
 
-    def ask(self, address: Address, then: Then) -> None:
+    def ask(self, address: Address, then: Then, *, is_urgent: bool = False) -> None:
         """Call `then` on the loop with the descriptor of a connection; with None if it is not to be had."""
         self._asked.append((address, then))
+        self._is_urgent = self._is_urgent or is_urgent
         if not self._busy:
+            self._begin()
+        elif self._is_urgent and self._timer is not None:
+            self._timer.cancel()
             self._begin()
 
     def _begin(self) -> None:
         self._busy = True
         loop = asyncio.get_running_loop()
-        wait = self._next - loop.time()
-        if wait > 0:
-            loop.call_later(wait, self._search)
-        else:
-            self._search()
+        wait = 0.0 if self._is_urgent else self._next - loop.time()
+        # All who ask in this turn of the loop are to be in it.
+        self._timer = loop.call_later(max(0.0, wait), self._search)
 
     def _search(self) -> None:
+        self._timer = None
         batch, self._asked = self._asked, []
+        limit, self._is_urgent = math.inf if self._is_urgent else LIMIT, False
         loop = asyncio.get_running_loop()
         self._next = loop.time() + APART
-        thread = threading.Thread(target=self._work, args=(loop, batch), name="endwell look-up", daemon=True)
+        work = functools.partial(self._work, loop, batch, limit)
+        thread = threading.Thread(target=work, name="endwell look-up", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no more threads to be had
             loop.call_soon(self._answer, batch, {})
 
-    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Address, Then]]) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Address, Then]], limit: float) -> None:
         found: dict[Address, int] = {}
         with contextlib.suppress(OSError):
-            found = _find({address for address, _ in batch})
+            found = _find({address for address, _ in batch}, limit)
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._answer, batch, found)
 
@@ -78,23 +85,24 @@ class Lookups:
             self._begin()
 
 
-def look_up(address: Address, then: Then) -> None:
+def look_up(address: Address, then: Then, *, is_urgent: bool = False) -> None:
     """Call `then` on the running loop, later, with the descriptor of a connection, or with None.
 
-    It is None, at once, where a look-up is known to be in vain.
+    It is None, at once, where a look-up is known to be in vain. What is urgent is looked up at once, whatever
+    it costs: all that is asked for in one turn of the loop costs no more than one.
     """
-    if _resting.get(address.server_port, 0.0) > time.monotonic():
+    if not is_urgent and _resting.get(address.server_port, 0.0) > time.monotonic():
         then(None)
         return
     loop = asyncio.get_running_loop()
     lookups = _lookups.get(loop)
     if lookups is None:
         lookups = _lookups[loop] = Lookups()
-    lookups.ask(address, then)
+    lookups.ask(address, then, is_urgent=is_urgent)
 
 
-def _find(wanted: set[Address]) -> dict[Address, int]:
-    too_many = len(_sockets.descriptors()) > LIMIT
+def _find(wanted: set[Address], limit: float) -> dict[Address, int]:
+    too_many = len(_sockets.descriptors()) > limit
     seen = _sockets.Sockets({}, {}, set()) if too_many else _sockets.scan()
     until = time.monotonic() + REST
     _resting.update((each.server_port, until) for each in wanted if each.server_port not in seen.ports)

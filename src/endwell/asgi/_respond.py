@@ -95,7 +95,8 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     entry = await _enter(plan, registry, pump)
     try:
         if entry.refused is not None:
-            await _turn_away(rejection_of(plan, entry, asker), plan, registry, connection)
+            with registry.answering():
+                await _turn_away(rejection_of(plan, entry, asker), plan, registry, connection)
             return
         await _see_through(_stream(plan, asker, entry), plan, registry, connection, entry)
     finally:
@@ -174,17 +175,16 @@ def _stream(plan: Plan, asker: Asker, entry: Entry) -> Stream:
 
 async def _serve(stream: Stream, connection: HTTPConnection, entry: Entry, registry: Registry) -> None:
     _warm_up()
-    pump = entry.pump
-    pump.listen(stream.client_gone)
     watch = entry.watch()
     connection.client.going_away = lambda: registry.draining
     attention = attend(
-        connection.client, leave=pump.leave, vanished=registry.vanished, send=stream.policy.send
+        connection.client, leave=entry.pump.leave, vanished=registry.vanished, send=stream.policy.send
     )
     registry.add(stream)
-    if registry.watch is not None:
-        registry.watch.serving(connection.scope)
     try:
+        if registry.watch is not None:
+            registry.watch.serving(connection.scope)
+        entry.pump.listen(stream.client_gone)
         await stream.serve(connection)
     finally:
         watch.cancel()

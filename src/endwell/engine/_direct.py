@@ -24,18 +24,12 @@ if TYPE_CHECKING:
     from endwell.engine._writer import Writer
 
 
-class _Send(NamedTuple):
-    """A send that is stepped by hand, and what it stands for."""
+class HeldUp(NamedTuple):
+    """A send that is stepped by hand and was suspended, what it stands for, and what it waits for."""
 
     steps: Any
     data: bytes
     chunks: int
-
-
-class HeldUp(NamedTuple):
-    """A send that was suspended, and what it waits for."""
-
-    send: _Send
     waiting: Any
 
 
@@ -78,25 +72,41 @@ class DirectSend:
         if self._has_waited or not writer.is_idle or not writer.connection.ready:
             writer.flush()
             return None
-        data, chunks = writer.take()
-        if writer.frames:
-            writer.flush()
-        send = _Send(steppable(writer.connection.begin(data)), data, chunks)
-        return self._advance(send, functools.partial(send.steps.send, None))
+        if len(writer.frames) == 1 and not writer.keeps_tail:
+            data, chunks, writer.size = writer.frames.pop(), 1, 0
+        else:
+            data, chunks = writer.take()
+            if writer.frames:
+                writer.flush()
+        steps = steppable(writer.connection.begin(data))
+        try:
+            waiting = steps.send(None)
+        except StopIteration:
+            writer.bytes += len(data)
+            writer.chunks += chunks
+        except BaseException as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream
+            self._failed(error, chunks)
+        else:
+            return HeldUp(steps, data, chunks, waiting)
+        self._stream.machine.last_write_at = self._stream.clock()
+        return None
 
-    def _advance(self, send: _Send, step: Callable[[], Any]) -> HeldUp | None:
-        """Take one step of a send. None: it is over, one way or the other."""
+    def _failed(self, error: BaseException, chunks: int) -> None:
+        if torn_down(error):
+            raise error
+        self._writer.failed(error)
+        self._writer.discarded += chunks
+
+    def _advance(self, held_up: HeldUp, step: Callable[[], Any]) -> HeldUp | None:
+        """Take one more step of a send. None: it is over, one way or the other."""
         try:
             waiting = step()
         except StopIteration:
-            self._writer.count(send.data, send.chunks, 0)
-        except BaseException as error:
-            if torn_down(error):
-                raise
-            self._writer.failed(error)
-            self._writer.discarded += send.chunks
+            self._writer.count(held_up.data, held_up.chunks, 0)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._failed(error, held_up.chunks)
         else:
-            return HeldUp(send, waiting)
+            return held_up._replace(waiting=waiting)
         self._stream.machine.last_write_at = self._stream.clock()
         return None
 
@@ -126,18 +136,16 @@ class DirectSend:
         cancelled: asyncio.CancelledError | None = None
         torn = False
         while current is not None:
-            steps = current.send.steps
+            steps = current.steps
             hit = yield from self._await(current.waiting)
             if not torn and (writer.over or (hit and self._stream.work.overdue)):
                 # Nothing can follow it, or it has taken so long that the cleanup is overdue: it ends as if
                 # its task had been cancelled, and may clean up.
                 torn = writer.over = True
-                current = self._advance(
-                    current.send, functools.partial(steps.throw, asyncio.CancelledError())
-                )
+                current = self._advance(current, functools.partial(steps.throw, asyncio.CancelledError()))
             elif hit is None or current.waiting is None or current.waiting.done():
                 # anyio cancels in every turn: what the send waits for may be done all the same.
-                current = self._advance(current.send, functools.partial(steps.send, None))
+                current = self._advance(current, functools.partial(steps.send, None))
             cancelled = hit or cancelled
         return cancelled
 

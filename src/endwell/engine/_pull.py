@@ -16,7 +16,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from endwell.engine._steps import steppable
-from endwell.engine._writer import Writer
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
@@ -32,16 +31,16 @@ _Steps = Generator[Any, Any, Any]
 
 
 @types.coroutine
-def pull(
+def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as what it does
     source: AsyncIterator[Any], stream: Stream, encode: Callable[[Any], bytes]
 ) -> Generator[Any, Any, None]:
     """Step `source` and hand its chunks to the stream's writer, until it ends or the stream does.
 
     Returns when the stream's outcome stands. Raises what the source raises, StopAsyncIteration at its end.
     """
-    writer, machine = stream.writer, stream.machine
-    cork, corked = writer.frames.append, writer.cork
-    following = source.__anext__
+    writer, machine, work = stream.writer, stream.machine, stream.work
+    frames, corked, direct = writer.frames, writer.cork, writer.direct
+    following, clock = source.__anext__, stream.clock
     step = steppable(following())
     turn_over = monotonic() + SLICE
     while True:
@@ -50,17 +49,27 @@ def pull(
         except StopIteration as ready:
             chunk = ready.value
         else:
-            chunk = yield from _send_and_resume(writer, step, waiting)
-            machine.last_chunk_at = stream.clock()
+            # The source begins to wait: the moment to send what is corked. Then wait with it.
+            held_up = direct.push() if frames else None
+            if held_up is None:
+                try:
+                    yield waiting
+                except BaseException as error:  # noqa: BLE001 - whatever comes is for the source
+                    chunk = yield from _resume(step, waiting, error)
+                else:
+                    chunk = yield from step
+            else:
+                chunk = yield from _resume(step, waiting, (yield from direct.carry(held_up)))
+            machine.last_chunk_at = clock()
             if _FORGETFUL:
-                stream.work.look()
+                work.look()
             turn_over = monotonic() + SLICE
         if stream.decided:
             writer.discarded += 1
             return  # the chunk came after the end: nobody is promised it
         frame = encode(chunk)
         if frame:
-            cork(frame)
+            frames.append(frame)
             writer.size += len(frame)
         else:
             writer.skip()
@@ -73,15 +82,6 @@ def pull(
             turn_over = monotonic() + SLICE
         else:
             step = steppable(following())
-
-
-@types.coroutine
-def _send_and_resume(writer: Writer, step: _Steps, waiting: Any) -> Generator[Any, Any, Any]:
-    """The source begins to wait: the moment to send what is corked. Then wait with it."""
-    cancelled = None
-    if writer.frames and (held_up := writer.direct.push()) is not None:
-        cancelled = yield from writer.direct.carry(held_up)
-    return (yield from _resume(step, waiting, cancelled))
 
 
 @types.coroutine

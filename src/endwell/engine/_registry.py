@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -129,6 +130,7 @@ class Registry:
         self._gates: list[Gate] = []
         self.gate = None if limits is None else self.add_gate(limits)
         self._live: dict[str, Stream] = {}
+        self._answering = 0
         self._ended: OrderedDict[str, object] = OrderedDict()
         self._notifier = Notifier(policy.cleanup)
         self._settling: list[Latch] = []
@@ -176,11 +178,22 @@ class Registry:
         """A stream is over: log it and tell everybody, once."""
         del self._live[stream.id]
         self._remember(stream)
-        if not self._live:
-            self._is_empty()
+        if not self._live and self.watch is not None:
+            self.watch.idle()
+        self._settle_if_empty()
         callbacks = [*stream.callbacks, *self.callbacks]
         if callbacks or is_logged(stream.error, stream.work.errors):  # else nobody would see it
             self.tell(stream.ending(), callbacks)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A request is answered without a stream of its own: nothing is over before that is."""
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+            self._settle_if_empty()
 
     def tell(self, ending: Ending, callbacks: Iterable[Callback]) -> None:
         """Tell callbacks, and the log, of an ending."""
@@ -192,9 +205,9 @@ class Registry:
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
 
-    def _is_empty(self) -> None:
-        if self.watch is not None:
-            self.watch.idle()
+    def _settle_if_empty(self) -> None:
+        if self._live or self._answering:
+            return
         settling, self._settling = self._settling, []
         for empty in settling:
             empty.set()
@@ -277,7 +290,7 @@ class Registry:
 
     async def settle(self) -> None:
         """Wait until no stream is alive and no callback is running."""
-        while self._live:
+        while self._live or self._answering:
             empty = Latch()
             self._settling.append(empty)
             await empty.wait()

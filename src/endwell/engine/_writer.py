@@ -39,6 +39,7 @@ class Writer:
         heartbeats: Heartbeats the server has taken.
         discarded: Chunks that nobody will get.
         direct: Sends from the source's task.
+        keeps_tail: See `Voice`.
         cork: Bytes that wait at most before the source has to make a turn.
         ending: The end of the body is with the server: nothing can be said any more.
         complete: The server has taken every byte of the body, and nothing but its end can follow.
@@ -52,7 +53,6 @@ class Writer:
         "_idle",
         "_in_flight",
         "_interrupted",
-        "_keeps_tail",
         "_must_open",
         "_opened",
         "_refusal",
@@ -71,6 +71,7 @@ class Writer:
         "ending",
         "frames",
         "heartbeats",
+        "keeps_tail",
         "over",
         "size",
         "was_cut",
@@ -85,7 +86,7 @@ class Writer:
         self.chunks = self.bytes = self.heartbeats = self.discarded = 0
         self._beats = 0
         self.direct = DirectSend(self, stream)
-        self._keeps_tail = stream.voice.keeps_tail
+        self.keeps_tail = stream.voice.keeps_tail
         self._tail = b""
         self._opened = self._must_open = False
         self._finish: bytes | None = None
@@ -267,7 +268,7 @@ class Writer:
         chunks = len(frames) if self.size <= self.cork else self._corkful()
         data = frames[0] if chunks == 1 else b"".join(frames[:chunks])
         del frames[:chunks]
-        if self._keeps_tail:
+        if self.keeps_tail:
             self._tail = (self._tail + data)[-4:]
         self.size -= len(data)
         if self._beats:
@@ -279,7 +280,7 @@ class Writer:
 
     def tail(self) -> bytes:
         """The last four bytes of what was sent and what waits to be, if anybody wants them: `at_boundary`."""
-        if not self._keeps_tail:
+        if not self.keeps_tail:
             return b""
         return b"".join([self._tail, *self.frames[-4:]])[-4:]
 

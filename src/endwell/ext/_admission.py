@@ -48,7 +48,11 @@ class Admission:
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
             annotation=Annotated[None, Depends(self._admit)],
         )
-        return signature.replace(parameters=[first, *signature.parameters.values()])
+        others = [
+            each.replace(kind=first.kind) if each.kind is inspect.Parameter.POSITIONAL_ONLY else each
+            for each in signature.parameters.values()
+        ]
+        return signature.replace(parameters=[first, *others])
 
     @staticmethod
     def take(kwargs: dict[str, Any]) -> None:
@@ -66,6 +70,7 @@ class Admission:
             request.scope[ENTRY_KEY] = entry
             yield
         finally:
+            request.scope.pop(ENTRY_KEY, None)  # it lets nobody in any more
             await entry.give_up()
 
     def _refusal(self, entry: Entry, request: Request) -> Refused:

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from endwell.asgi import Entry, Plan, Pump, refusal_headers, rejection_of, respond
+from endwell.asgi import CLIENT_CLOSED_REQUEST, Entry, Plan, Pump, refusal_headers, rejection_of, respond
 from endwell.engine import Asker, Gate, Registry, SourceHandle, releaser
 from endwell.errors import ClientError, ConfigurationError
 from endwell.ext._dependencies import tell_dependencies
 from endwell.ext._endpoints import share
+from endwell.lifecycle import Cause
 from endwell.observe import Callback
 from endwell.settings import Policy, check_known
 from endwell.types import Source
@@ -141,9 +142,12 @@ class StreamResponse(Response):
         assert plan.registry is not None
         rejection = rejection_of(plan, entry, Asker(scope["method"], scope["headers"]))
         plan.registry.tell(rejection.ending, [*plan.callbacks, *plan.registry.callbacks])
+        if entry.refused is Cause.DISCONNECT:  # nobody hears it; but it is in somebody's log
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
         refusal = rejection.refusal
         response = Response(refusal.body, refusal.status)
-        response.raw_headers = self.raw_headers if refusal.soft else refusal_headers(refusal)
+        # A list of its own: whoever stands in between may change it.
+        response.raw_headers = [*self.raw_headers] if refusal.soft else refusal_headers(refusal)
         return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,7 +168,7 @@ class StreamResponse(Response):
             await self.background()
 
     def _pump(self, receive: Receive, entry: Entry | None) -> Pump:
-        if entry is not None and entry.pump.running:
+        if entry is not None and (entry.pump.running or entry.pump.gone):
             entry.pump.may_drop()  # the endpoint has read what it wanted
             return entry.pump
         pump = self._new_pump(receive)
@@ -183,13 +187,14 @@ class StreamResponse(Response):
         return pump
 
     def _plan(self, scope: Scope) -> Plan:
-        source = self._source.for_request()
-        owned, self._owns = self._owns, []  # with the first stream, if the response is served again
         registry = self._registry or scope.get("state", {}).get(STATE_KEY)
-        policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
         gates = self._gates
         if gates is None:
             gates = () if registry is None or registry.gate is None else (registry.gate,)
+        request = _request(scope) if gates else None
+        source = self._source.for_request()
+        owned, self._owns = self._owns, []  # with the first stream, if the response is served again
+        policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
         return Plan(
             source=source,
             format=self._format,
@@ -204,7 +209,7 @@ class StreamResponse(Response):
             resumable=self._resumable,
             owner=self._owner,
             gates=gates,
-            request=Request(scope) if gates else None,
+            request=request,
             entry=scope.pop(ENTRY_KEY, None),
         )
 
@@ -288,6 +293,11 @@ def _default_headers(media_type: str) -> tuple[tuple[bytes, bytes], ...]:
     blank.media_type, blank.status_code = media_type, 200
     blank.init_headers(_HEADERS)
     return tuple(blank.raw_headers)
+
+
+def _request(scope: Scope) -> HTTPConnection:
+    """What a limit's key is asked of; a stream may be the denial of a WebSocket's handshake too."""
+    return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
 
 
 def route_of(scope: Scope) -> str:

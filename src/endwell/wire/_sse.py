@@ -74,7 +74,7 @@ class SSE:
         text = utf8("data", chunk) if isinstance(chunk, str) else json_bytes(chunk)
         if LF in text or CR in text:
             return _lines(b"data: ", text) + b"\n"
-        return b"data: %b\n\n" % text
+        return b"data: " + text + b"\n\n"  # 0.1 µs; formatted, 0.15
 
     @staticmethod
     def with_id(frame: bytes, id: str | int, retry: int | None = None) -> bytes:  # noqa: A002 - the field's own word
