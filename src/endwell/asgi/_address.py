@@ -19,6 +19,8 @@ _TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _Address: TypeAlias = IPv4Address | IPv6Address
 _Network: TypeAlias = IPv4Network | IPv6Network
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
+
 
 class HasScope(Protocol):
     """A request, as far as it matters here; Starlette's is one."""
@@ -138,9 +140,13 @@ def _network(text: Any) -> _Network:
     if not isinstance(text, str):  # to ip_network, a number is an address
         raise ConfigurationError(wanted)
     try:
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError as error:
         raise ConfigurationError(f"{wanted}: {error}") from error
+    if not isinstance(network, IPv6Network) or not network.subnet_of(_MAPPED):
+        return network
+    # Hops are told as IPv4.
+    return IPv4Network((int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - _MAPPED.prefixlen))
 
 
 def _checked_header(name: Any) -> bytes:

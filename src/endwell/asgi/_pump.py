@@ -13,7 +13,6 @@ would hide the client.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from endwell.observe import logger
@@ -58,7 +57,7 @@ class Pump:
         self._keep_all = keep_all
         self._has_reader = False
         self._listeners: list[Callable[[], None]] = []
-        self._unread: deque[Message] | None = None  # made when there is a body: an empty one takes 760 bytes
+        self._unread: list[Message] | None = None  # seldom more than one; an empty deque takes 760 bytes
         self._unread_bytes = 0
         self._dropped = False
         self._arrived: asyncio.Event | None = None
@@ -97,30 +96,27 @@ class Pump:
         """Read until the client is gone."""
         self.running = True
         try:
-            await self._read()
+            while not self.gone:
+                try:
+                    message = await self.origin()
+                except OSError:
+                    break
+                except RuntimeError as error:
+                    # A middleware that read the body itself may refuse to hand on anything else.
+                    logger.debug("receive() failed, so a leaving client is noticed by send() only: %s", error)
+                    return
+                except Exception:  # noqa: BLE001 - a fault of whoever is in between is no reason to end a stream
+                    logger.warning(
+                        "receive() raised, so a leaving client is noticed by send() only", exc_info=True
+                    )
+                    return
+                if message["type"] in _DISCONNECTS:
+                    self._disconnect = message
+                    break
+                await self._keep(message)
+            self.leave()
         finally:
             self.running = False
-
-    async def _read(self) -> None:
-        while not self.gone:
-            try:
-                message = await self.origin()
-            except OSError:
-                break
-            except RuntimeError as error:
-                # A middleware that read the body itself may refuse to hand on anything but the disconnect.
-                logger.debug("receive() failed, so a leaving client is noticed by send() only: %s", error)
-                return
-            except Exception:  # noqa: BLE001 - a fault of whoever is in between is no reason to end a stream
-                logger.warning(
-                    "receive() raised, so a leaving client is noticed by send() only", exc_info=True
-                )
-                return
-            if message["type"] in _DISCONNECTS:
-                self._disconnect = message
-                break
-            await self._keep(message)
-        self.leave()
 
     async def receive(self) -> Message:
         """An ASGI `receive` for everybody else: what was read, or as often as asked, that the client is gone.
@@ -144,8 +140,8 @@ class Pump:
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _take(self, unread: deque[Message]) -> Message:
-        message = unread.popleft()
+    def _take(self, unread: list[Message]) -> Message:
+        message = unread.pop(0)
         self._unread_bytes -= len(message.get("body", b""))
         if self._taken is not None:
             self._taken.set()
@@ -155,7 +151,7 @@ class Pump:
         if self._dropped:
             return
         if self._unread is None:
-            self._unread = deque()
+            self._unread = []
         self._unread.append(message)
         self._unread_bytes += len(message.get("body", b""))
         self._notify()

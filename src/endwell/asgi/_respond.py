@@ -13,8 +13,10 @@ import anyio
 from endwell.asgi._admit import Entry
 from endwell.asgi._attend import attend
 from endwell.asgi._connection import Headers, HTTPConnection
+from endwell.asgi._hidden import Follower
 from endwell.asgi._pump import Pump
 from endwell.engine import (
+    Alone,
     Asker,
     Gate,
     Registry,
@@ -32,7 +34,7 @@ from endwell.lifecycle import Cause
 from endwell.observe import Callback, logger
 from endwell.settings import Policy
 from endwell.types import Scope, Send
-from endwell.wire import Dialect, Format, marks_the_end
+from endwell.wire import Dialect, Format
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,46 +87,40 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     """
     connection = HTTPConnection(scope, pump.origin, send, status=plan.status, headers=plan.headers)
     asker = Asker(scope.get("method", ""), scope.get("headers", ()))
-    if scope.get("method") == "HEAD":
+    if asker.wants_headers:
         await _without_source(plan, connection.say_headers())
         return
-    if plan.resumable and marks_the_end(asker.last_event_id or ""):
+    if plan.resumable and asker.has_seen_the_end:
         await _without_source(plan, connection.say_nothing())
         return
-    registry = plan.registry or Registry(plan.policy)
-    entry = await _enter(plan, registry, pump)
+    home = plan.registry or Alone(plan.policy)
+    entry = plan.entry or await _enter(plan, pump)
     try:
         if entry.refused is not None:
-            with registry.answering():
-                await _turn_away(rejection_of(plan, entry, asker), plan, registry, connection)
+            await _turn_away(rejection_of(plan, entry, asker), plan, connection)
             return
-        await _see_through(_stream(plan, asker, entry), plan, registry, connection, entry)
+        stream = _stream(plan, asker, entry)
+        watch = entry.watch()
+        attention = _begin(stream, connection, entry.pump, home)
+        try:
+            await stream.serve(connection)
+        finally:
+            watch.cancel()
+            _end(stream, connection, attention, home)
+            if plan.registry is None and stream.callbacks:
+                # Nobody else holds on to the tasks that tell the callbacks.
+                with anyio.CancelScope(shield=True):
+                    await home.settle()
     finally:
         await entry.give_up()
-
-
-async def _see_through(
-    stream: Stream, plan: Plan, registry: Registry, connection: HTTPConnection, entry: Entry
-) -> None:
-    if registry.id_header is not None:
-        connection.say(registry.id_header, stream.id.encode())
-    try:
-        await _serve(stream, connection, entry, registry)
-    finally:
-        if plan.registry is None and stream.callbacks:
-            # Nobody else holds on to the tasks that tell the callbacks.
-            with anyio.CancelScope(shield=True):
-                await registry.settle()
     _raise_for(stream, connection)
 
 
-async def _enter(plan: Plan, registry: Registry, pump: Pump) -> Entry:
-    if plan.entry is not None:
-        return plan.entry
+async def _enter(plan: Plan, pump: Pump) -> Entry:
     entry = Entry(pump)
-    if registry.draining or plan.gates:
+    if plan.registry is not None and (plan.registry.draining or plan.gates):
         try:
-            await entry.pass_through(registry, plan.gates, plan.request)
+            await entry.pass_through(plan.registry, plan.gates, plan.request)
         except BaseException:
             await _without_source(plan)
             raise
@@ -146,14 +142,14 @@ def rejection_of(plan: Plan, entry: Entry, asker: Asker) -> Rejection:
     )
 
 
-async def _turn_away(
-    rejection: Rejection, plan: Plan, registry: Registry, connection: HTTPConnection
-) -> None:
+async def _turn_away(rejection: Rejection, plan: Plan, connection: HTTPConnection) -> None:
+    assert plan.registry is not None
     is_there = rejection.ending.cause is not Cause.DISCONNECT
-    try:
-        await _without_source(plan, connection.refuse(rejection.refusal) if is_there else None)
-    finally:
-        registry.tell(rejection.ending, [*plan.callbacks, *registry.callbacks])
+    with plan.registry.answering():
+        try:
+            await _without_source(plan, connection.refuse(rejection.refusal) if is_there else None)
+        finally:
+            plan.registry.tell(rejection.ending, [*plan.callbacks, *plan.registry.callbacks])
 
 
 def _stream(plan: Plan, asker: Asker, entry: Entry) -> Stream:
@@ -173,26 +169,30 @@ def _stream(plan: Plan, asker: Asker, entry: Entry) -> Stream:
     return stream
 
 
-async def _serve(stream: Stream, connection: HTTPConnection, entry: Entry, registry: Registry) -> None:
+def _begin(stream: Stream, connection: HTTPConnection, pump: Pump, home: Registry | Alone) -> Follower:
+    """All that surrounds a stream while it runs; `_end` undoes it."""
     _warm_up()
-    watch = entry.watch()
-    connection.client.going_away = lambda: registry.draining
-    attention = attend(
-        connection.client, leave=entry.pump.leave, vanished=registry.vanished, send=stream.policy.send
-    )
-    registry.add(stream)
+    if home.id_header is not None:
+        connection.say(home.id_header, stream.id.encode())
+    connection.client.going_away = home.is_going
+    attention = attend(connection.client, leave=pump.leave, vanished=home.vanished, send=stream.policy.send)
+    home.add(stream)
     try:
-        if registry.watch is not None:
-            registry.watch.serving(connection.scope)
-        entry.pump.listen(stream.client_gone)
-        await stream.serve(connection)
+        if home.watch is not None:
+            home.watch.serving(connection.scope)
+        pump.listen(stream.client_gone)
+    except BaseException:
+        _end(stream, connection, attention, home)
+        raise
+    return attention
+
+
+def _end(stream: Stream, connection: HTTPConnection, attention: Follower, home: Registry | Alone) -> None:
+    try:
+        attention.stop()
+        connection.client.settle()
     finally:
-        watch.cancel()
-        try:
-            attention.stop()
-            connection.client.settle()
-        finally:
-            registry.over(stream)
+        home.over(stream)
 
 
 @functools.cache
@@ -203,7 +203,11 @@ def _warm_up() -> None:
 
 def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
     if stream.error is not None and not connection.bears_no_exception:
-        raise stream.error
+        error, stream.error = stream.error, None
+        try:
+            raise error
+        finally:
+            del error  # its traceback refers to this frame
     if stream.writer.was_cut and not connection.hung_up:
         raise StreamCut(f"the body was cut: {stream.machine.outcome} (stream {stream.id})")
 

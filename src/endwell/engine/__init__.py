@@ -1,5 +1,6 @@
 """Runs one stream, and keeps the streams of one application."""
 
+from endwell.engine._alone import Alone
 from endwell.engine._asker import Asker
 from endwell.engine._connection import Connection
 from endwell.engine._current import CurrentStream, Draining, Gone, Sent, current_stream
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_SIZE",
     "UNATTENDED",
     "VANISHED",
+    "Alone",
     "Asker",
     "Busy",
     "Connection",

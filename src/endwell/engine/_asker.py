@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from endwell.wire import marks_the_end
+
 
 class Asker:
     """The client, from its request.
@@ -18,6 +20,16 @@ class Asker:
     def __init__(self, method: str = "", headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._method = method
         self._headers = headers
+
+    @property
+    def wants_headers(self) -> bool:
+        """Whether it asks for no more than what GET would begin with."""
+        return self._method == "HEAD"
+
+    @property
+    def has_seen_the_end(self) -> bool:
+        """Whether it has seen the end of what it asks for; see `Numbered`."""
+        return marks_the_end(self.last_event_id or "")
 
     @property
     def is_event_source(self) -> bool:

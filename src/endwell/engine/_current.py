@@ -108,8 +108,8 @@ class CurrentStream:
         """The process is going away. `if stream.draining` asks, `await stream.draining` waits.
 
         A source that looks at it is trusted to say goodbye and to end by itself: it may go on until only the
-        policy's `cleanup` is left of its `drain` (with the defaults for 5 s); every other is ended at once,
-        or with thousands of them within seconds. One that has seen it come true and then ends has ended
+        policy's `cleanup` is left of its `drain` (with the defaults for 4.75 s); every other is ended at
+        once, or with thousands of them within seconds. One that has seen it come true and then ends has ended
         because of it: the outcome is `drained`, and its client is told to come back.
         """
         return Draining(self._stream)

@@ -12,7 +12,7 @@ class Latch:
 
     def __init__(self) -> None:
         self._is_set = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: set[asyncio.Future[None]] | None = None
 
     def __bool__(self) -> bool:
         return self._is_set
@@ -20,7 +20,7 @@ class Latch:
     def set(self) -> None:
         """Let everybody who waits, and will wait, go on."""
         self._is_set = True
-        for waiter in self._waiters:
+        for waiter in self._waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -29,8 +29,10 @@ class Latch:
         if self._is_set:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        if self._waiters is None:
+            self._waiters = set()
+        self._waiters.add(waiter)
         try:
             await waiter
         finally:
-            self._waiters.remove(waiter)
+            self._waiters.discard(waiter)

@@ -94,6 +94,8 @@ def _resume(step: _Steps, waiting: Any, cancelled: BaseException | None) -> Gene
                 waiting = step.throw(thrown)
             except StopIteration as ready:
                 return ready.value
+            finally:
+                thrown = cancelled = None  # its traceback refers to this frame
         try:
             yield waiting
         except BaseException as error:  # noqa: BLE001 - whatever comes is for the source

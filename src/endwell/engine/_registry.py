@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from endwell.engine._gate import Gate
 from endwell.engine._latch import Latch
 from endwell.engine._pool import ThreadPool
-from endwell.engine._stopping import Stopping, StopResult
+from endwell.engine._stopping import Stopping, StopResult, check_reason
 from endwell.engine._stream import Stream
 from endwell.engine._unattended import Unattended
 from endwell.engine._work import forsake
@@ -134,7 +134,7 @@ class Registry:
         self._ended: OrderedDict[str, object] = OrderedDict()
         self._notifier = Notifier(policy.cleanup)
         self._settling: list[Latch] = []
-        self._limit: asyncio.Timeout | None = None
+        self._waits: set[asyncio.Timeout] = set()
 
     def open(self) -> None:
         """A new life of the application begins: streams are welcome again."""
@@ -221,7 +221,11 @@ class Registry:
             stream_id: The stream.
             reason: For its ending.
             wait: Seconds that whoever awaits the answer waits at most; None as long as the cleanup may take.
+
+        Raises:
+            TypeError: `reason` is no text.
         """
+        check_reason(reason)
         stream = self._live.get(stream_id)
         if stream is None:
             ended = stream_id in self._ended
@@ -247,6 +251,10 @@ class Registry:
             self.open()  # without a lifespan nobody else says so
         return self._loop is not None
 
+    def is_going(self) -> bool:
+        """`draining`, to be called."""
+        return self.draining
+
     def drain(self) -> None:
         """Turn new streams away, tell the sources, and end all in good order, by the policy's `drain`.
 
@@ -265,10 +273,11 @@ class Registry:
         self._shut()
         now = asyncio.get_running_loop().time()
         self._over_by = now + LAST
-        if self._limit is not None:
-            self._limit.reschedule(self._over_by + _AFTER)
         for stream in list(self._live.values()):
             stream.leave_by(now, self._over_by)
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(self._over_by + _AFTER)
 
     def _shut(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -279,13 +288,15 @@ class Registry:
     async def drained(self) -> None:
         """Wait until all that a drain ends is over, callbacks included; at most until its deadline."""
         assert self._over_by is not None
+        wait = asyncio.timeout_at(self._over_by + _AFTER)
         try:
-            async with asyncio.timeout_at(self._over_by + _AFTER) as self._limit:
+            async with wait:
+                self._waits.add(wait)
                 await self.settle()
         except TimeoutError:
             pass
         finally:
-            self._limit = None
+            self._waits.discard(wait)
         forsake()
 
     async def settle(self) -> None:

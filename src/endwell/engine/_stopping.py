@@ -50,3 +50,9 @@ class Stopping:
 
     def __repr__(self) -> str:
         return f"<Stopping: {self.result.value}>"
+
+
+def check_reason(reason: Any) -> None:
+    """Raise TypeError if it is no text, or None."""
+    if not isinstance(reason, str | None):
+        raise TypeError(f"a reason must be a str, or None; got {reason!r}")

@@ -20,6 +20,7 @@ from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, torn_down
 from endwell.engine._pool import ThreadPool
 from endwell.engine._source import SourceHandle
+from endwell.engine._stopping import check_reason
 from endwell.engine._tasks import running_loop, wait_out
 from endwell.engine._unattended import Unattended
 from endwell.engine._voice import Voice
@@ -164,8 +165,12 @@ class Stream:
         if self.machine.outcome is None:  # whatever has gone wrong, no stream is without an ending
             self.end(Cause.SEND_CRASHED)
         self.machine.feed(Step.CLEANUP_DONE, self.clock())
+        self._come_apart()
         if hit is not None:
-            raise hit
+            try:
+                raise hit
+            finally:
+                del hit  # its traceback refers to this frame
 
     async def _interrupted(self, error: BaseException, connection: Connection) -> None:
         """The request's task was cancelled: name the cause, then say goodbye if anybody is there."""
@@ -177,6 +182,15 @@ class Stream:
             await asyncio.sleep(0)
         self.end(Cause.DISCONNECT if self.gone else Cause.SERVER_CANCELLED)
         await self.writer.run(connection)
+
+    def _come_apart(self) -> None:
+        """All is over: have no cycle of references, so that the garbage collector is not needed for it.
+
+        With thousands of streams open, each of its runs looks at all of them, and holds the loop up for that.
+        """
+        if not self.work.overdue:
+            self.work.come_apart()
+            self.writer.come_apart()
 
     def ending(self) -> Ending:
         """The record of the ending, once `serve` is over."""
@@ -250,8 +264,7 @@ class Stream:
         Raises:
             TypeError: `reason` is no text.
         """
-        if not isinstance(reason, str | None):
-            raise TypeError(f"a reason must be a str, or None; got {reason!r}")
+        check_reason(reason)
         if running_loop() is self._loop:
             return self.stop(reason)
         was_running = self.stoppable

@@ -32,7 +32,10 @@ async def wait_out(future: asyncio.Future[Any]) -> asyncio.CancelledError | None
                 await asyncio.wait([future])
             except asyncio.CancelledError as error:
                 hit = error
-    return hit
+    try:
+        return hit
+    finally:
+        del hit  # its traceback refers to this frame
 
 
 async def end(task: asyncio.Task[Any]) -> None:

@@ -8,7 +8,7 @@ in the cleanup, and leave undone what the first was to have done: it comes at th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from endwell.engine._current import current
@@ -83,7 +83,7 @@ class Work:
         self._stream = stream
         self._source = source
         self._owned = list(owns)
-        self._spawned: set[asyncio.Task[Any]] = set()
+        self._spawned: set[asyncio.Task[Any]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._begun = self._pulling = False
         self._stale = 0
@@ -166,6 +166,11 @@ class Work:
         self._finish()
         return stuck_at
 
+    def come_apart(self) -> None:
+        """All is over: refer to the stream no more."""
+        self._task = None  # its context has the stream in it
+        del self._stream
+
     def own(self, resource: Any) -> None:
         """Release `resource` with the stream."""
         self._refuse_if_over()
@@ -184,6 +189,8 @@ class Work:
                 raise
             raise SourceError("spawn() needs the event loop: a sync source runs in a thread") from error
         task = asyncio.create_task(contained(work, "a spawned task"), name="endwell spawned")
+        if self._spawned is None:
+            self._spawned = set()
         self._spawned.add(task)
         task.add_done_callback(self._spawned_done)
         task.add_done_callback(lambda _: work.close())  # for one that is cancelled before it starts
@@ -191,7 +198,7 @@ class Work:
 
     def _refuse_if_over(self) -> None:
         if self.over.done():
-            raise NoCurrentStream(f"stream {self._stream.id} is over")
+            raise NoCurrentStream("the stream is over")
 
     # -- the source's task -------------------------------------------------------------------------------
 
@@ -208,29 +215,29 @@ class Work:
         await self._clean_up()
 
     async def _see_through(self) -> None:
+        if self._stream.decided:
+            return  # ended before it started: what it owns is released all the same
         try:
             await self._pull()
+        except StopAsyncIteration:
+            self._pulling = False
+            self._source_end = SourceEnd.FINISHED
         except BaseException as error:
+            self._pulling = False
             if torn_down(error):
                 raise
             self._raised(error)
-        else:
-            self._stream.source_ended()
+            return
+        self._pulling = False
+        self._stream.source_ended()
 
-    async def _pull(self) -> None:
-        if self._stream.decided:
-            return  # ended before it started: what it owns is released all the same
+    def _pull(self) -> Awaitable[None]:
         self._pulling = True
         self._source_end = SourceEnd.CANCELLED
-        try:
-            encode = self._stream.voice.encode
-            iterator = self._source.open(self._stream.pool, encode)
-            is_encoded = isinstance(iterator, ThreadedIterator)
-            await pull(iterator, self._stream, bytes if is_encoded else encode)
-        except StopAsyncIteration:
-            self._source_end = SourceEnd.FINISHED
-        finally:
-            self._pulling = False
+        encode = self._stream.voice.encode
+        iterator = self._source.open(self._stream.pool, encode)
+        is_encoded = isinstance(iterator, ThreadedIterator)
+        return pull(iterator, self._stream, bytes if is_encoded else encode)
 
     def _raised(self, error: BaseException) -> None:
         if not self._stream.decided and self._is_cancelled_from_outside(error):
@@ -305,6 +312,7 @@ class Work:
             await asyncio.wait(spawned)
 
     def _spawned_done(self, task: asyncio.Task[Any]) -> None:
+        assert self._spawned is not None
         self._spawned.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return

@@ -207,7 +207,13 @@ class Writer:
         try:
             while not self.over:
                 if self.direct.is_held_up or not await self._step(connection):
-                    await self._wait()
+                    # In a method of its own this wait would take 200 bytes more of each idle stream.
+                    self._stream.machine.behind_since = None
+                    self._idle = asyncio.get_running_loop().create_future()
+                    try:
+                        await self._idle
+                    finally:
+                        self._idle = None
         finally:
             self._make_room()
             if self.over:
@@ -326,13 +332,9 @@ class Writer:
             self._make_room()
         return not self.over
 
-    async def _wait(self) -> None:
-        self._stream.machine.behind_since = None
-        self._idle = asyncio.get_running_loop().create_future()
-        try:
-            await self._idle
-        finally:
-            self._idle = None
+    def come_apart(self) -> None:
+        """All is over: refer to the stream no more."""
+        del self._stream, self.direct
 
     def _make_room(self) -> None:
         if self._room is not None and not self._room.done():

@@ -60,12 +60,15 @@ class Admission:
         kwargs.pop(_NAME, None)
 
     async def _admit(self, request: Request) -> AsyncIterator[None]:
+        if not self._prototype.needs_a_source(request.scope):
+            yield
+            return
         entry = Entry(Pump(request.receive, keep_all=True))
         await entry.pass_through(self._registry, self._gates, request)
         try:
             if entry.refused is not None:
                 raise self._refusal(entry, request)
-            if entry.pump.running:
+            if entry.pump.running or entry.pump.gone:
                 share(request, entry.pump)
             request.scope[ENTRY_KEY] = entry
             yield

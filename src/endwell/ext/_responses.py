@@ -136,6 +136,11 @@ class StreamResponse(Response):
         self._request = request
         self._gates = gates
 
+    def needs_a_source(self, scope: Scope) -> bool:
+        """Whether such a response to this request needs its source at all."""
+        asker = Asker(scope["method"], scope["headers"])
+        return not (asker.wants_headers or (self._resumable and asker.has_seen_the_end))
+
     def turn_away(self, entry: Entry, scope: Scope) -> Response:
         """Answer a request that was not let in, before there is a source; and record it."""
         plan = self._plan(scope)

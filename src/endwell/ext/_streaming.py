@@ -71,7 +71,10 @@ def streaming_endpoint(
 
     async def answer(call: Call) -> StreamResponse:
         given = {**_route_options(call), **fixed}
-        if callable(find_owner) and call.request is not None:
+        if callable(find_owner):
+            if call.request is None:
+                name = function.__qualname__
+                raise ConfigurationError(f"owner asks the request: give {name} the one that it answers")
             found = find_owner(call.request)
             given["owner"] = await found if inspect.isawaitable(found) else found
         stream = make(function(*call.args, **call.kwargs), **given)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any, Literal, ParamSpec, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from starlette.requests import Request
@@ -106,6 +106,7 @@ class Streams:
         self._departure = Departure(self._registry.drain, self._registry.hurry, hold=self.policy.drain)
         self._registry.watch = self._departure
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lifespans = 0
         self._watchdog: float | Literal["in debug mode"] | None = "in debug mode"
         if "watchdog" in options:
             self._watchdog = _check_threshold(options["watchdog"])
@@ -132,7 +133,8 @@ class Streams:
         Args:
             function: An async or sync generator function.
             **options: `policy`, `status`, `headers`, `on_end`, `dialect` and `resume_token`, as `EventStream`
-                has them.
+                has them; `owner` too, which may be a function of the request, sync or async; and `limits`,
+                which this endpoint has besides the application's.
 
         Raises:
             TypeError: `function` is no generator function; raised when the module is imported.
@@ -229,7 +231,8 @@ class Streams:
 
         Returns:
             What it comes to, at once: true if the stream ends because of it, and `.result` is "stopped",
-            "already_ended" or "unknown". Await it to wait until the stream's cleanup is over.
+            "already_ended" or "unknown". Await it to wait until the stream's cleanup is over; on the stream's
+            own event loop, that is: on another it does not wait.
 
         Raises:
             TypeError: `reason` is no text.
@@ -279,8 +282,12 @@ class Streams:
         """End every stream in good order, and turn new ones away, as at SIGTERM; return when all is over.
 
         That takes as long as the policy's `drain` at most. Streams are welcome again when the application's
-        lifespan begins anew.
+        lifespan begins anew. Not to be awaited by a source: it would wait for itself.
+
+        Raises:
+            ConfigurationError: It is called on another event loop than that of the application's lifespan.
         """
+        self._check_loop("drain() is for the application's own event loop: use run_coroutine_threadsafe")
         self._registry.drain()
         await self._registry.drained()
 
@@ -298,39 +305,47 @@ class Streams:
         """Documents the application's streams, drains them at SIGTERM and SIGINT, and waits for their end.
 
         Streams are told at the signal, not at lifespan shutdown, which servers begin only when streams are
-        over.
+        over. Where several servers share it on one event loop, the first to begin begins it, and the last to
+        end ends it.
 
         Raises:
             ConfigurationError: It runs in another event loop already: another thread's server has it.
         """
+        self._check_loop("this Streams runs in another event loop already: make one for each server")
         document(app)
-        with self._at_home():
-            self._registry.open()
-            self._warn()
-            with self._departure.watching():
-                async with self._watching(app):
-                    try:
-                        yield {STATE_KEY: self._registry}
-                    finally:
-                        await self.drain()
-
-    @contextmanager
-    def _at_home(self) -> Iterator[None]:
-        """Be the running loop's, and nobody else's."""
-        loop, other = asyncio.get_running_loop(), self._loop
-        if other is not None and other is not loop and other.is_running():
-            raise ConfigurationError(
-                "this Streams runs in another event loop already; make one for each server of a process"
-            )
-        self._loop = loop
+        if not self._lifespans:
+            await self._begin(app)
+        self._lifespans += 1
         try:
-            yield
+            yield {STATE_KEY: self._registry}
         finally:
-            self._loop = other
+            self._lifespans -= 1
+            if not self._lifespans:
+                await self._end()
 
-    def _warn(self) -> None:
+    async def _begin(self, app: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._registry.open()
         for problem in self._deployment.problems(self.policy) if self._deployment else ():
             logger.warning("deployment: %s", problem)
+        self._while_it_lives = AsyncExitStack()
+        self._while_it_lives.enter_context(self._departure.watching())
+        await self._while_it_lives.enter_async_context(self._watching(app))
+
+    async def _end(self) -> None:
+        try:
+            await self.drain()
+        finally:
+            self._loop = None
+            await self._while_it_lives.aclose()
+
+    def _check_loop(self, problem: str) -> None:
+        if (
+            self._loop is not None
+            and self._loop is not asyncio.get_running_loop()
+            and self._loop.is_running()
+        ):
+            raise ConfigurationError(problem)
 
     def _watching(self, app: Any) -> AbstractAsyncContextManager[object]:
         threshold = self._watchdog

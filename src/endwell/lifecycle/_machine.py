@@ -29,7 +29,7 @@ The machine decides; the engine acts. The answer to `feed` is the one `Act` to d
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from typing import TypeAlias
 
 from endwell.errors import IllegalStep
 from endwell.lifecycle._outcome import OUTCOMES, Cause, Outcome
@@ -47,6 +47,9 @@ _UNSPEAKABLE = (
 """Causes after which nobody is there to be told, or no way to tell them."""
 
 _ASKED = (Cause.STOP, Cause.DRAIN)
+
+_Deadline: TypeAlias = tuple[float, Cause | Act | None]
+_NEVER: _Deadline = (math.inf, None)
 
 LOOKS = 4
 """How often, at least, a client is looked at in the time in which it must take something."""
@@ -227,7 +230,8 @@ class Machine:
 
     def next_deadline(self) -> float | None:
         """When the next deadline that runs now passes; None if none runs."""
-        return min((when for when, _ in self._deadlines()), default=None)
+        when, what = self._earliest()
+        return None if what is None else when
 
     def look_again(self, now: float) -> float | None:
         """When `Step.TICK` must be fed at the latest; None if never. See rule 6."""
@@ -259,10 +263,9 @@ class Machine:
         return taken - self._span[1] >= self._policy.min_rate[0]
 
     def _tick(self, now: float) -> Act:
-        due = [(when, what) for when, what in self._deadlines() if when <= now]
-        if not due:
+        when, what = self._earliest()
+        if what is None or not when <= now:
             return Act.NOTHING
-        what = min(due, key=lambda deadline: deadline[0])[1]
         if isinstance(what, Cause):
             return self._end(what, now)
         if what is Act.COMMIT:
@@ -274,52 +277,55 @@ class Machine:
         self.last_write_at = now
         return what
 
-    def _deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
-        """Every deadline that runs now. Of two at the same time the first named here wins."""
+    def _earliest(self) -> _Deadline:
+        """The deadline that passes first, of those that run now. Of two at once the first named here wins."""
         if self.state is State.CLOSING:
             assert self.closing_since is not None
-            yield self._no_later(self.closing_since + self._policy.cleanup), Act.ABANDON
-            return
+            return self._no_later(self.closing_since + self._policy.cleanup), Act.ABANDON
         if self.state is State.ENDED:
-            return
-        if self._total is not None:
-            yield self.started_at + self._total, Cause.TOTAL
+            return _NEVER
+        first = _NEVER if self._total is None else (self.started_at + self._total, Cause.TOTAL)
         if self.state is State.UNATTENDED:
             assert self.decided_at is not None
             assert isinstance(self.on_leave, Grace | Finish)  # as the policy says it, in whatever words
-            yield self.decided_at + self.on_leave.seconds, Cause.TOTAL
-        else:
-            yield from self._send_deadlines()
-        if self.state is not State.FLUSHING:
-            if self.release_at is not None:
-                yield self.release_at, Cause.DRAIN
-            yield from self._source_deadlines()
+            first = _earlier(first, self.decided_at + self.on_leave.seconds, Cause.TOTAL)
+        elif self.blocked_since is not None or self.behind_since is not None:
+            first = self._of_the_client(first)
+        if self.state is State.FLUSHING:
+            if self.release_at is None:
+                return first
+            # It is ending well already. But its last bytes may take no longer than a cleanup.
+            return _earlier(first, self._no_later(self.release_at + self._policy.cleanup), Cause.SEND_BLOCKED)
+        if self.release_at is not None:
+            first = _earlier(first, self.release_at, Cause.DRAIN)
+        return self._of_the_source(first)
 
     def _no_later(self, when: float) -> float:
         return when if self.over_by is None else min(when, self.over_by)
 
-    def _send_deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
+    def _of_the_client(self, first: _Deadline) -> _Deadline:
         policy = self._policy
         if policy.send is not None and self.blocked_since is not None:
-            yield max(self.blocked_since, self.progress_at) + policy.send, Cause.SEND_BLOCKED
-        if self.state is State.FLUSHING and self.release_at is not None:
-            # It is ending well already. But its last bytes may take no longer than a cleanup.
-            yield self._no_later(self.release_at + policy.cleanup), Cause.SEND_BLOCKED
+            when = max(self.blocked_since, self.progress_at) + policy.send
+            first = _earlier(first, when, Cause.SEND_BLOCKED)
         if policy.min_rate is not None and self._span is not None and self.behind_since is not None:
-            yield max(self.behind_since, self._span[0]) + policy.min_rate[1], Cause.SEND_SLOW
+            when = max(self.behind_since, self._span[0]) + policy.min_rate[1]
+            first = _earlier(first, when, Cause.SEND_SLOW)
+        return first
 
-    def _source_deadlines(self) -> Iterator[tuple[float, Cause | Act]]:
+    def _of_the_source(self, first: _Deadline) -> _Deadline:
         policy = self._policy
         if self.first_chunk_at is None:
             if policy.first_chunk is not None:
-                yield self.started_at + policy.first_chunk, Cause.FIRST_CHUNK
+                first = _earlier(first, self.started_at + policy.first_chunk, Cause.FIRST_CHUNK)
         elif policy.between_chunks is not None and not self.paused:
-            yield self.last_chunk_at + policy.between_chunks, Cause.BETWEEN_CHUNKS
+            first = _earlier(first, self.last_chunk_at + policy.between_chunks, Cause.BETWEEN_CHUNKS)
         if self.state is State.HELD:
             if policy.hold is not None:
-                yield self.started_at + policy.hold, Act.COMMIT
+                first = _earlier(first, self.started_at + policy.hold, Act.COMMIT)
         elif self.state is State.OPEN and self._heartbeat is not None and self.blocked_since is None:
-            yield self.last_write_at + self._heartbeat, Act.HEARTBEAT
+            first = _earlier(first, self.last_write_at + self._heartbeat, Act.HEARTBEAT)
+        return first
 
     # -- what it comes to --------------------------------------------------------------------------------
 
@@ -336,6 +342,10 @@ class Machine:
         if self.cause in _UNSPEAKABLE:
             return Farewell.NOTHING
         return Farewell.FRAME if self.committed else Farewell.STATUS
+
+
+def _earlier(first: _Deadline, when: float, what: Cause | Act) -> _Deadline:
+    return (when, what) if when < first[0] else first
 
 
 def _shortest(policy: Policy, heartbeat: float | None) -> float | None:
