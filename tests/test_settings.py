@@ -222,6 +222,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "send": 30.0,
         "min_rate": None,
         "max_buffer": 262_144,
+        "linger": None,
         "total": None,
         "on_leave": "cancel",
         "cleanup": 15.0,

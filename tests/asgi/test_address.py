@@ -143,6 +143,22 @@ def test_what_is_no_address_ends_the_search_at_the_last_that_was_one(junk: str) 
     assert address("10.0.0.1", junk.encode(), trusted=PROXIES) == "10.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("network", "trusts"),
+    [
+        ("::ffff:10.0.0.0/104", True),
+        ("::ffff:10.0.0.1/128", True),
+        ("::ffff:10.0.0.1", True),
+        ("::ffff:0:0/96", True),
+        ("::ffff:11.0.0.0/104", False),
+        ("::/0", False),
+    ],
+)
+def test_a_network_may_be_written_as_ipv6_maps_it(network: str, trusts: bool) -> None:
+    """As a socket for both would tell of the proxy."""
+    assert address("10.0.0.1", "192.0.2.1", trusted=[network]) == ("192.0.2.1" if trusts else "10.0.0.1")
+
+
 def test_no_more_hops_are_followed_than_there_may_be() -> None:
     hops = ", ".join(["192.0.2.1", *["10.0.0.9"] * (HOPS - 1)])
     assert address("10.0.0.1", hops, trusted=PROXIES) == "192.0.2.1"

@@ -355,3 +355,39 @@ async def test_nothing_is_looked_up_among_too_many_descriptors(monkeypatch: pyte
         ClientSocket(ends.scope(), nobody).locate(found.append)
         await until(lambda: found)
         assert found == [None]
+
+
+async def test_many_that_are_reset_at_once_share_one_search_however_many_descriptors_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At the end of a drain: a thread for each of a thousand would starve the loop for seconds."""
+    searches: list[int] = []
+    find = _lookup._find
+
+    def noting(wanted: set[Address], limit: float) -> dict[Address, int]:
+        searches.append(len(wanted))
+        return find(wanted, limit)
+
+    monkeypatch.setattr(_lookup, "_find", noting)
+    monkeypatch.setattr(_lookup, "LIMIT", 3)
+    monkeypatch.setattr(_lookup, "_resting", {})
+    with contextlib.ExitStack() as stack:
+        all_ends = [stack.enter_context(pair()) for _ in range(20)]
+        for ends in all_ends:
+            ClientSocket(ends.scope(), nobody).abort()
+        await until(lambda: all(_was_reset(ends.client) for ends in all_ends))
+    assert searches == [20]
+
+
+async def test_what_is_to_be_reset_does_not_wait_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next search that is not urgent would be a minute away."""
+    monkeypatch.setattr(_lookup, "APART", 60.0)
+    with pair() as ends, pair() as other:
+        found: list[int | None] = []
+        ClientSocket(ends.scope(), nobody).locate(found.append)
+        await until(lambda: found)
+        ClientSocket(ends.scope(), nobody).locate(found.append)
+        await asyncio.sleep(0.01)
+        ClientSocket(other.scope(), nobody).abort()
+        await until(lambda: _was_reset(other.client))
+        assert found == [ends.server.fileno()] * 2

@@ -154,6 +154,31 @@ async def test_where_nothing_listens_in_this_process_nothing_is_ever_noticed() -
     assert not watch.is_gone()
 
 
+async def test_a_server_that_stopped_before_the_first_request_came_through_is_noticed() -> None:
+    """As a worker of hypercorn's, whose only request is still in a dependency when the end begins."""
+    watch = Diary()
+    with listening() as accepting:
+        port = port_of(accepting)
+        watch.note()
+        await asyncio.sleep(1)
+    watch.go_on(port)
+    await asyncio.sleep(1)
+    assert watch.words == ["gone"]
+
+
+async def test_what_listens_elsewhere_is_not_missed_at_the_first_request() -> None:
+    """A port that nobody here had: another process's, which speaks through this one."""
+    watch = Diary()
+    with listening():
+        watch.note()
+        await asyncio.sleep(1)
+    with listening() as accepting:
+        port = port_of(accepting)
+    watch.go_on(port)
+    await asyncio.sleep(10)
+    assert watch.words == []
+
+
 async def test_without_a_thread_to_be_had_it_is_tried_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -12,6 +12,7 @@ import pytest
 
 from endwell import Cause, Ending, EventStream, NDJSONStream, Outcome, Policy, SourceEnd, current_stream
 from endwell.engine import Registry
+from endwell.engine._latch import Latch
 from endwell.lifecycle import LAST
 from tests.engine.scene import QUIET, Diary, Visit, now, talker, turns
 from tests.peer import FOREVER
@@ -159,6 +160,33 @@ async def test_outside_an_application_nobody_goes_away() -> None:
     assert b"data: False <Draining: False>\n\n" in visit.body
 
 
+class Counted(asyncio.Future[None]):
+    """A future that counts with how many others it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return self is other
+
+    __hash__ = asyncio.Future.__hash__
+
+
+async def test_a_source_that_is_not_told_any_more_is_not_looked_for_among_all_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With ten thousand of them, that would take the loop a tenth of a millisecond for each that ends."""
+    going = Latch()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "create_future", lambda: Counted(loop=loop))
+    waiting = [asyncio.create_task(going.wait()) for _ in range(100)]
+    await turns(1)
+    for task in reversed(waiting):
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert Counted.compared == 0
+
+
 # -- by when all is over -------------------------------------------------------------------------------------
 
 
@@ -245,6 +273,52 @@ async def test_whoever_insists_has_no_time_but_for_a_word() -> None:
     await asyncio.sleep(100)
 
 
+async def test_whoever_insists_hurries_all_who_wait_for_the_end() -> None:
+    """An administrator's own drain is under way when the server's begins; one of them is given up."""
+    application = Application()
+    ended: list[tuple[str, float]] = []
+
+    async def hang(ending: Ending) -> None:
+        await asyncio.sleep(1000)
+
+    async def drain(name: str) -> None:
+        await application.drain()
+        ended.append((name, now()))
+
+    application.registry.callbacks.append(hang)
+    application.visit(ticks())
+    await asyncio.sleep(1)
+    first, given_up, last = [asyncio.create_task(drain(name)) for name in ("first", "given up", "last")]
+    await asyncio.sleep(0.5)
+    given_up.cancel()
+    await asyncio.sleep(0.5)
+    application.registry.hurry()
+    await asyncio.wait([first, given_up, last])
+    assert ended == [("first", pytest.approx(2 + LAST, abs=0.1)), ("last", pytest.approx(2 + LAST, abs=0.1))]
+    await asyncio.sleep(20)
+
+
+async def test_whoever_insists_when_the_time_is_up_is_understood_too() -> None:
+    """The streams are told, although nothing is left to be hurried for whoever waits for them."""
+    application = Application(replace(QUIET, drain=3.0, cleanup=2.0))
+
+    async def hang(ending: Ending) -> None:
+        await asyncio.sleep(1000)
+
+    application.registry.callbacks.append(hang)
+    application.visit(ticks())
+    await asyncio.sleep(1)
+    waiting = asyncio.create_task(application.drain())
+    await turns()
+    (wait,) = application.registry._waits
+    when = wait.when()
+    assert when is not None
+    asyncio.get_running_loop().call_at(when, application.registry.hurry)
+    await waiting
+    assert now() <= when + 2 * LAST
+    await asyncio.sleep(20)
+
+
 async def test_whoever_insists_at_once_is_understood() -> None:
     application = Application()
     application.visit(waits_for_it())
@@ -266,6 +340,19 @@ async def test_a_callback_that_hangs_is_not_waited_for_beyond_the_deadline() -> 
     await application.drain()
     assert now() <= 4.1
     await asyncio.sleep(3)
+
+
+async def test_it_is_over_when_those_who_were_turned_away_have_their_answer_and_their_ending() -> None:
+    """What a source owns must be released before the application closes what it came from."""
+    application = Application()
+    diary = Diary()
+    application.registry.drain()
+    refused = application.visit(ticks(), owns=[lambda: diary("released")], sends={1: 3})
+    await turns()
+    await application.registry.drained()
+    assert diary == [(3, "released")]
+    assert [ending.outcome for ending in application.endings] == [Outcome.REJECTED]
+    await refused.ending()
 
 
 async def test_a_drain_happens_once_until_the_application_begins_anew() -> None:

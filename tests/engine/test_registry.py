@@ -11,6 +11,7 @@ import pytest
 
 from endwell import Cause, Ending, EventStream, NDJSONStream, Outcome, Policy, Snapshot, current_stream
 from endwell.engine import Registry
+from endwell.types import Scope
 from tests.engine.scene import QUIET, Diary, Visit, for_ever, now, talker, turns
 from tests.peer import FOREVER, Peer
 
@@ -50,6 +51,35 @@ async def test_live_streams_are_listed_oldest_first_with_what_they_have_sent() -
         await visit.ending()
     assert registry.active() == []
     assert registry.get(ids[0]) is None
+
+
+async def test_a_stream_that_could_not_even_begin_is_not_alive(caplog: pytest.LogCaptureFixture) -> None:
+    """It would hold up every drain until its deadline."""
+
+    class Broken:
+        def serving(self, scope: Scope) -> None:
+            raise RuntimeError("no watch")
+
+        def idle(self) -> None:
+            pass
+
+    registry = Registry(QUIET)
+    registry.watch = Broken()
+    visit = guest(registry, numbers(3))
+    assert repr(await visit.over()) == "RuntimeError('no watch')"
+    assert registry.active() == []
+    await registry.settle()
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_reason_is_text_whether_there_is_such_a_stream_or_not(lives: bool) -> None:
+    registry = Registry(QUIET)
+    visit = guest(registry, numbers(3))
+    await turns()
+    stream_id = registry.active()[0].id if lives else "unknown"
+    with pytest.raises(TypeError, match="a reason must be a str, or None; got 5"):
+        registry.stop(stream_id, 5)  # type: ignore[arg-type]
+    await visit.ending()
 
 
 async def test_ids_are_long_and_never_the_same() -> None:

@@ -293,3 +293,50 @@ def test_two_servers_in_two_threads_cannot_share_one() -> None:
 
     asyncio.run(twice())
     asyncio.run(once())
+
+
+def test_a_drain_is_for_the_loop_whose_streams_they_are() -> None:
+    """From elsewhere it would touch tasks of another loop, and leave the application closed half."""
+    streams = Streams()
+    app = application(streams.lifespan, streams)
+
+    async def main() -> None:
+        async with running(app) as state:
+            client = Client(app, "/decorated", state=state)
+            await client.got(b"data: a\n\n")
+            with pytest.raises(ConfigurationError, match="use run_coroutine_threadsafe"):
+                await asyncio.to_thread(asyncio.run, streams.drain())
+            assert (streams.draining, len(streams.active())) == (False, 1)
+            client.leave()
+            await client.finished()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("last", ["first", "second"])
+async def test_two_servers_on_one_loop_share_one_until_the_last_of_them_ends(last: str) -> None:
+    """As uvicorn on two ports."""
+    streams = Streams()
+    app = application(streams.lifespan, streams)
+    servers = {name: running(app) for name in ("first", "second")}
+    states = {name: await server.__aenter__() for name, server in servers.items()}
+    client = Client(app, "/decorated", state=states[last])
+    await client.got(b"data: a\n\n")
+    staying = servers.pop(last)
+    for server in servers.values():
+        await server.__aexit__(None, None, None)
+    assert not streams.draining
+    assert len(streams.active()) == 1
+    assert (await _begun_and_left(app, states[last])).status == 200
+    await staying.__aexit__(None, None, None)
+    assert streams.draining
+    await client.finished()
+    assert "drained" in client.data[-1]
+
+
+async def _begun_and_left(app: FastAPI, state: dict[str, Any]) -> Client:
+    client = Client(app, "/decorated", state=state)
+    await client.got(b"data: a\n\n")
+    client.leave()
+    await client.finished()
+    return client

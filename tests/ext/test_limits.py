@@ -23,8 +23,8 @@ from endwell import (
     SourceEnd,
     Streams,
 )
-from endwell.types import ASGIApp
-from tests.ext.visits import Client, Endings, turns
+from tests.ext.guests import begun, inside, leave
+from tests.ext.visits import Client, Endings, fetch, turns
 
 EVENT_SOURCE = [(b"accept", b"text/event-stream")]
 
@@ -72,25 +72,6 @@ class Scene:
         yield "a"
         await asyncio.sleep(1000)
 
-    @property
-    def inside(self) -> int:
-        gate = self.streams._registry.gate
-        assert gate is not None
-        return gate._admission.inside
-
-
-async def begun(app: ASGIApp, target: str = "/talk", **client: Any) -> Client:
-    visit = Client(app, target, **client)
-    await visit.got(b"data: a\n\n")
-    return visit
-
-
-async def leave(*clients: Client) -> None:
-    for client in clients:
-        client.leave()
-    for client in clients:
-        await client.finished()
-
 
 # -- over a limit --------------------------------------------------------------------------------------------
 
@@ -116,7 +97,7 @@ async def test_over_the_total_it_is_503_and_the_source_never_starts(target: str)
     assert ending.route == target
     await leave(first)
     await leave(await begun(scene.app))
-    assert scene.inside == 0
+    assert inside(scene.streams) == 0
 
 
 async def test_over_the_limit_of_a_key_it_is_429() -> None:
@@ -147,13 +128,13 @@ async def test_a_thousand_connections_from_one_address_are_limited() -> None:
     scene = Scene(limits=Limits(total=500, per_key=5))
     clients = [Client(scene.app, "/talk") for _ in range(1000)]
     await turns(50)
-    inside = [client for client in clients if client.status == 200]
+    welcome = [client for client in clients if client.status == 200]
     refused = [client for client in clients if client.status == 429]
-    assert (len(inside), len(refused)) == (5, 995)
+    assert (len(welcome), len(refused)) == (5, 995)
     assert scene.happened.count("source started") == scene.happened.count("session opened") == 5
     assert all(int(client.headers["retry-after"]) > 0 for client in refused)
-    await leave(*inside)
-    assert scene.inside == 0
+    await leave(*welcome)
+    assert inside(scene.streams) == 0
 
 
 async def test_short_of_memory_it_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +174,24 @@ async def test_an_event_source_is_told_to_come_back(limits: Limits, target: str)
     await leave(first)
 
 
+async def test_what_a_middleware_adds_for_one_who_is_turned_away_is_for_nobody_else() -> None:
+    """A list of headers that all of them shared would hand on the cookies of others."""
+    scene = Scene(policy=Policy(soft_refusal=True), limits=Limits(total=1))
+
+    @scene.app.middleware("http")
+    async def remember(request: Request, call_next: Any) -> Any:
+        response = await call_next(request)
+        response.set_cookie("user", request.headers.get("user", ""))
+        return response
+
+    first = await begun(scene.app)
+    for name in ("ann", "bob"):
+        refused = await fetch(scene.app, "/talk", headers=[*EVENT_SOURCE, (b"user", name.encode())])
+        cookies = [value for key, value in refused.sends[0].message["headers"] if key == b"set-cookie"]
+        assert (refused.status, cookies) == (200, [f"user={name}; Path=/; SameSite=lax".encode()])
+    await leave(first)
+
+
 # -- the queue -----------------------------------------------------------------------------------------------
 
 
@@ -208,7 +207,7 @@ async def test_who_waits_holds_nothing_and_comes_in_when_somebody_leaves(target:
     await second.got(b"data: a\n\n")
     assert asyncio.get_running_loop().time() == 10
     await leave(first, second)
-    assert scene.inside == 0
+    assert inside(scene.streams) == 0
     assert [ending.duration for ending in scene.endings] == [10, 0]
 
 
@@ -240,7 +239,7 @@ async def test_who_leaves_while_waiting_is_noticed_and_has_an_ending(target: str
     await leave(first)
     await next_one.got(b"data: a\n\n")
     await leave(next_one)
-    assert scene.inside == 0
+    assert inside(scene.streams) == 0
 
 
 @pytest.mark.parametrize("target", ["/talk", "/bare"])
@@ -286,7 +285,7 @@ async def test_a_large_body_that_nobody_reads_does_not_hide_who_leaves(*, is_rea
     if is_read:
         await second.got(b"data: a\n\n")
     await leave(first, second)
-    assert scene.inside == 0
+    assert inside(scene.streams) == 0
 
 
 # -- places are never lost -----------------------------------------------------------------------------------
@@ -305,8 +304,7 @@ async def test_a_dependency_that_fails_gives_the_place_back() -> None:
         client = Client(app)
         await client.finished()
         assert client.status == 401
-    assert streams._registry.gate is not None
-    assert streams._registry.gate._admission.inside == 0
+    assert inside(streams) == 0
 
 
 async def test_a_request_that_is_cancelled_while_it_waits_gives_its_place_back() -> None:
@@ -321,7 +319,7 @@ async def test_a_request_that_is_cancelled_while_it_waits_gives_its_place_back()
     await leave(first)
     await next_one.got(b"data: a\n\n")
     await leave(next_one)
-    assert scene.inside == 0
+    assert inside(scene.streams) == 0
 
 
 # -- keys ----------------------------------------------------------------------------------------------------

@@ -169,6 +169,49 @@ async def test_an_owner_is_compared_and_not_converted() -> None:
     await leave(client)
 
 
+class Unloaded:
+    """As a database's object whose session is closed: it cannot be compared."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("not loaded")
+
+
+class Several:
+    """As an array: compared, it gives another, which is neither true nor false."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize("owner", [Unloaded, Several])
+async def test_an_owner_that_cannot_be_compared_betrays_no_stream(
+    owner: Callable[[], Any], lives: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site(lambda request: owner())
+    client, stream_id = await site.start()
+    if not lives:
+        await leave(client)
+    assert answer(await site.stop(stream_id)) == answer(await site.stop(UNKNOWN))
+    assert "cannot be compared with who asks" in caplog.text
+    await leave(client)
+
+
+async def test_an_owner_that_nobody_could_ask_for_is_not_forgotten() -> None:
+    """Else everybody who knows the id might stop the stream: the endpoint was called without its request."""
+    streams = Streams()
+    story = streams.sse(owner=user)(talk)
+    with pytest.raises(ConfigurationError, match="owner asks the request: give talk the one that it answers"):
+        await story()
+
+
 async def test_without_a_way_to_ask_who_it_is_nobody_is_the_owner() -> None:
     site = Site(owner=None)
     client, stream_id = await site.start()

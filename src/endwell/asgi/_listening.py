@@ -42,8 +42,10 @@ class Listening(NamedTuple):
             return False
 
 
-def find(ports: Iterable[int]) -> list[Listening]:
-    """The sockets of this process that listen on one of `ports`. For a thread."""
+def find(ports: Iterable[int]) -> list[Listening] | None:
+    """The sockets of this process that listen on one of `ports`; None if none can be seen. For a thread."""
+    if not _sockets.descriptors():
+        return None
     found = []
     listening = _sockets.scan().listening
     for descriptor in (each for port in ports for each in listening.get(port, ())):
@@ -128,14 +130,20 @@ class Watch:
             self._searching = False
             self._ports.clear()
 
-    def _report(self, ports: frozenset[int], found: list[Listening]) -> None:
+    def _report(self, ports: frozenset[int], found: list[Listening] | None) -> None:
         self._searching = False
         if ports != self._ports:
             self._search()
         elif found:
             self._has_found(found)
-        elif self._on and (self._known or not ports.isdisjoint(self._bound)):
+        elif not self._on:
+            return
+        elif found is None:  # a process without a free descriptor sees nothing
+            self._look_later()
+        elif self.is_gone() or not (self._known or ports.isdisjoint(self._bound)):
             self._gone()
+        elif self._known:
+            self._look_later()
 
     def _has_found(self, found: list[Listening]) -> None:
         if not self._known:
@@ -148,7 +156,7 @@ class Watch:
 def _search(
     loop: asyncio.AbstractEventLoop,
     ports: frozenset[int],
-    report: Callable[[frozenset[int], list[Listening]], None],
+    report: Callable[[frozenset[int], list[Listening] | None], None],
 ) -> None:
     found = find(ports)
     with contextlib.suppress(RuntimeError):  # the loop is closed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, TypeAlias
 
 from endwell.errors import NotReleasable
+from endwell.observe import let_go
 
 Release: TypeAlias = Callable[[], Awaitable[object] | object]
 
@@ -85,9 +86,20 @@ def _only_a_cancellation(error: BaseException) -> bool:
     return isinstance(error, (asyncio.CancelledError, GeneratorExit))
 
 
+async def waited_for(cancelled: Collection[asyncio.Future[Any]]) -> None:
+    """Wait for those that were cancelled; if it takes too long, they are let go one by one, as we are."""
+    try:
+        await asyncio.wait(cancelled)
+    except asyncio.CancelledError:
+        for each in cancelled:
+            if isinstance(each, asyncio.Task):
+                let_go(each)
+        raise
+
+
 async def _cancel(future: asyncio.Future[Any]) -> None:
     future.cancel()
     # wait() rather than await: the future's own CancelledError is not ours.
-    await asyncio.wait([future])
+    await waited_for([future])
     if not future.cancelled() and (error := future.exception()) is not None:
         raise error

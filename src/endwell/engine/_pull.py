@@ -41,6 +41,7 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
     writer, machine, work = stream.writer, stream.machine, stream.work
     frames, corked, direct = writer.frames, writer.cork, writer.direct
     following, clock = source.__anext__, stream.clock
+    push = direct.push if stream.policy.linger is None else writer.flush_later
     step = steppable(following())
     turn_over = monotonic() + SLICE
     while True:
@@ -50,7 +51,7 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
             chunk = ready.value
         else:
             # The source begins to wait: the moment to send what is corked. Then wait with it.
-            held_up = direct.push() if frames else None
+            held_up = push() if frames else None
             if held_up is None:
                 try:
                     yield waiting

@@ -15,9 +15,8 @@ from endwell.engine._pool import ThreadPool
 from endwell.engine._stopping import Stopping, StopResult, check_reason
 from endwell.engine._stream import Stream
 from endwell.engine._unattended import Unattended
-from endwell.engine._work import forsake
 from endwell.lifecycle import LAST, DrainPlan, State
-from endwell.observe import Callback, Ending, Notifier, is_logged, log_ending
+from endwell.observe import Callback, Ending, Notifier, forsake, is_logged, log_ending
 from endwell.settings import Limits, Policy
 from endwell.types import Scope
 from endwell.wire import Dialect
@@ -297,6 +296,7 @@ class Registry:
             pass
         finally:
             self._waits.discard(wait)
+        self._notifier.give_up()
         forsake()
 
     async def settle(self) -> None:

@@ -51,6 +51,7 @@ class Stream:
         key: What a limit counts it by.
 
     Attributes:
+        loop: The event loop it runs on.
         decided: The outcome stands, so no chunk counts any more: the machine's word, for the hot loop to see.
         gone: Set when the client has left.
         owner: Who may stop it, besides the application.
@@ -67,7 +68,6 @@ class Stream:
     __slots__ = (
         "_due",
         "_is_unattended",
-        "_loop",
         "_reason",
         "_started",
         "_timer",
@@ -82,6 +82,7 @@ class Stream:
         "id",
         "key",
         "knows",
+        "loop",
         "machine",
         "owner",
         "policy",
@@ -108,8 +109,8 @@ class Stream:
         owner: object = None,
         key: object = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.clock = self._loop.time
+        self.loop = asyncio.get_running_loop()
+        self.clock = self.loop.time
         self.id = new_id()
         self.route = route
         self.owner = owner
@@ -184,10 +185,7 @@ class Stream:
         await self.writer.run(connection)
 
     def _come_apart(self) -> None:
-        """All is over: have no cycle of references, so that the garbage collector is not needed for it.
-
-        With thousands of streams open, each of its runs looks at all of them, and holds the loop up for that.
-        """
+        """Leave no cycle of references: the garbage collector would hold the loop up to find it."""
         if not self.work.overdue:
             self.work.come_apart()
             self.writer.come_apart()
@@ -265,10 +263,10 @@ class Stream:
             TypeError: `reason` is no text.
         """
         check_reason(reason)
-        if running_loop() is self._loop:
+        if running_loop() is self.loop:
             return self.stop(reason)
         was_running = self.stoppable
-        self._loop.call_soon_threadsafe(self.stop, reason)
+        self.loop.call_soon_threadsafe(self.stop, reason)
         return was_running
 
     @property
@@ -373,7 +371,7 @@ class Stream:
             return
         self._disarm()
         self._due = when
-        self._timer = self._loop.call_at(when, self._tick)
+        self._timer = self.loop.call_at(when, self._tick)
 
     def _disarm(self) -> None:
         if self._timer is not None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from endwell.engine._current import current
-from endwell.engine._owned import Release, attempt, releaser, torn_down
+from endwell.engine._owned import Release, attempt, releaser, torn_down, waited_for
 from endwell.engine._pull import pull
 from endwell.engine._source import SourceHandle
 from endwell.engine._stuck import where
@@ -20,7 +20,7 @@ from endwell.engine._tasks import contained, crash
 from endwell.engine._threads import ThreadedIterator
 from endwell.errors import ClientError, NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
-from endwell.observe import SourceEnd, logger
+from endwell.observe import SourceEnd, let_go, logger
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
@@ -31,23 +31,6 @@ _LATER = 0.005
 """Seconds after which to see again whether somebody else's cancellation has had its way."""
 _PATIENCE = 1.0
 """Seconds for that: the scope's own tasks may have a cleanup."""
-
-# Tasks whose cleanup is overdue. The event loop refers to tasks weakly; without this they could be collected
-# in the middle of what they still hold.
-_let_go: set[asyncio.Task[None]] = set()
-
-
-def forsake() -> None:
-    """Have the running loop end without the tasks that were let go and have not ended since.
-
-    asyncio.run cancels every task there is and waits for all of them: one that takes no notice would keep the
-    process alive for ever. To unregister a task is what asyncio has for those who run tasks in ways of their
-    own ("Extending", in its documentation).
-    """
-    loop = asyncio.get_running_loop()
-    for task in [task for task in _let_go if task.get_loop() is loop]:
-        asyncio.tasks._unregister_task(task)  # noqa: SLF001
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is known
 
 
 class Work:
@@ -90,7 +73,7 @@ class Work:
         self._cancelled = False
         self._cleaning = False
         self.errors: list[BaseException] = []
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.over: asyncio.Future[None] = stream.loop.create_future()
         self.over_at = 0.0
         self.overdue = False
         self._told = 0
@@ -100,7 +83,7 @@ class Work:
 
     def start(self) -> None:
         """Start the source's task, in a copy of the caller's context."""
-        self._task = asyncio.create_task(self._run(), name="endwell source")
+        self._task = self._stream.loop.create_task(self._run(), name="endwell source")
         self._task.add_done_callback(self._never_began)
 
     def _never_began(self, _: object) -> None:
@@ -161,8 +144,7 @@ class Work:
             self._source_end = SourceEnd.OVERDUE
         if self._begun:  # else it would never do so, and it has things to release
             self._task.cancel()
-        _let_go.add(self._task)
-        self._task.add_done_callback(_let_go.discard)
+        let_go(self._task)
         self._finish()
         return stuck_at
 
@@ -309,7 +291,7 @@ class Work:
             spawned = list(self._spawned)
             for task in spawned:
                 task.cancel()
-            await asyncio.wait(spawned)
+            await waited_for(spawned)
 
     def _spawned_done(self, task: asyncio.Task[Any]) -> None:
         assert self._spawned is not None

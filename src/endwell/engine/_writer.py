@@ -53,10 +53,12 @@ class Writer:
         "_idle",
         "_in_flight",
         "_interrupted",
+        "_lingering",
         "_must_open",
         "_opened",
         "_refusal",
         "_room",
+        "_runner",
         "_sending",
         "_stream",
         "_tail",
@@ -93,9 +95,11 @@ class Writer:
         self.was_cut = False
         self._refusal: Refusal | None = None
         self.ending = self.complete = self.over = False
+        self._runner: asyncio.Task[object] | None = None
         self._sending: asyncio.Task[object] | None = None
         self._interrupted = False
         self._idle: asyncio.Future[None] | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None
 
     # -- what the source's task and the timer ask --------------------------------------------------------
@@ -105,6 +109,19 @@ class Writer:
         idle = self._idle
         if idle is not None and not idle.done():
             idle.set_result(None)
+
+    def flush_later(self) -> None:
+        """Have it sent when the policy's `linger` is over; the first chunk at once."""
+        if not self._opened:
+            self.flush()
+        elif self._lingering is None:
+            assert self._stream.policy.linger is not None
+            loop, linger = self._stream.loop, self._stream.policy.linger
+            self._lingering = loop.call_later(linger, self._flush_what_lingered)
+
+    def _flush_what_lingered(self) -> None:
+        self._lingering = None
+        self.flush()
 
     def commit(self) -> None:
         """Send the status line now, and a heartbeat if the format has one: a slow source looks alive."""
@@ -193,7 +210,7 @@ class Writer:
         """Wait until the client has taken enough for the source to go on."""
         limit = self._stream.policy.max_buffer
         while self.buffered >= limit and not self.over:
-            self._room = asyncio.get_running_loop().create_future()
+            self._room = self._stream.loop.create_future()
             try:
                 await self._room
             finally:
@@ -204,17 +221,19 @@ class Writer:
     async def run(self, connection: Connection) -> None:
         """Send until the body has ended, or nothing can be sent any more."""
         self.connection = connection
+        self._runner = asyncio.current_task()
         try:
             while not self.over:
                 if self.direct.is_held_up or not await self._step(connection):
                     # In a method of its own this wait would take 200 bytes more of each idle stream.
                     self._stream.machine.behind_since = None
-                    self._idle = asyncio.get_running_loop().create_future()
+                    self._idle = self._stream.loop.create_future()
                     try:
                         await self._idle
                     finally:
                         self._idle = None
         finally:
+            self._runner = None
             self._make_room()
             if self.over:
                 self.discard()
@@ -303,7 +322,7 @@ class Writer:
     ) -> bool:
         """Run one send to its end. False: nothing can be sent any more."""
         stream, machine = self._stream, self._stream.machine
-        task = self._sending = asyncio.current_task()
+        task = self._sending = self._runner
         assert task is not None
         cancelling = task.cancelling()
         machine.blocked_since = stream.clock()
@@ -334,6 +353,8 @@ class Writer:
 
     def come_apart(self) -> None:
         """All is over: refer to the stream no more."""
+        if self._lingering is not None:
+            self._lingering.cancel()
         del self._stream, self.direct
 
     def _make_room(self) -> None:

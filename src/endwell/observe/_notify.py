@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
-import anyio.to_thread
 
 from endwell.observe._ending import Ending
+from endwell.observe._let_go import let_go
 from endwell.observe._log import logger
 
 Callback: TypeAlias = Callable[[Ending], Awaitable[object] | object]
@@ -30,7 +33,7 @@ class Notifier:
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._tasks: set[asyncio.Task[None]] = set()
-        self._let_go: set[asyncio.Task[None]] = set()  # only so that they are not collected while they end
+        self._running: set[asyncio.Task[None]] = set()
         self._slots: anyio.CapacityLimiter | None = None
 
     def tell(self, callbacks: Iterable[Callback], ending: Ending) -> None:
@@ -45,6 +48,11 @@ class Notifier:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def give_up(self) -> None:
+        """The process goes away: whatever still runs is not waited for."""
+        for task in [*self._running]:
+            let_go(task)
+
     async def _call(self, callback: Callback, ending: Ending) -> None:
         if inspect.iscoroutinefunction(callback):
             await self._bounded(_guarded(callback, lambda: callback(ending)), callback)
@@ -57,12 +65,13 @@ class Notifier:
 
     async def _bounded(self, work: Coroutine[object, object, None], callback: Callback) -> None:
         task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({task}, timeout=self._deadline)
         if not done:
             logger.warning("on_end callback %s is overdue after %g s", _name(callback), self._deadline)
             task.cancel()
-            self._let_go.add(task)
-            task.add_done_callback(self._let_go.discard)
+            let_go(task)
 
 
 async def _guarded(callback: Callback, call: Callable[[], Awaitable[object]]) -> None:
@@ -77,12 +86,36 @@ async def _guarded(callback: Callback, call: Callable[[], Awaitable[object]]) ->
 
 
 async def _in_thread(callback: Callback, ending: Ending) -> None:
-    # A limiter each: the slots are counted above, where one that hangs gives its slot back at the deadline.
-    result = await anyio.to_thread.run_sync(
-        callback, ending, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-    )
+    """Call it in a thread that the interpreter's end does not wait for: it may hang there for ever."""
+    loop = asyncio.get_running_loop()
+    returned: asyncio.Future[object] = loop.create_future()
+
+    def tell(act: Callable[[Any], None], what: object) -> None:
+        if not returned.done():
+            act(what)
+
+    def run() -> None:
+        try:
+            outcome: tuple[Callable[[Any], None], object] = returned.set_result, callback(ending)
+        except BaseException as error:  # noqa: BLE001 - raised where the callback is awaited
+            outcome = returned.set_exception, _bearable(error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell, *outcome)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="endwell on_end", daemon=True).start()
+    result = await returned
     if inspect.isawaitable(result):
         await result
+
+
+def _bearable(error: BaseException) -> Exception:
+    """The error as one that a future takes (not StopIteration), and the loop bears (not SystemExit)."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    crash = RuntimeError(f"{type(error).__name__} was raised")
+    crash.__cause__ = error
+    return crash
 
 
 def _name(callback: Callback) -> str:

@@ -74,6 +74,9 @@ class Policy:
             write to it: `(1024, 60)`. None (default) for no such limit. Linux only.
         max_buffer: Bytes that may wait for a client that is behind, on top of what the server holds, before
             the source is asked for no more. Default 262,144. One chunk may exceed it.
+        linger: Seconds for which chunks are gathered, so that a source that gives one at a time costs fewer
+            sends; None (default) sends whenever the source waits. The first chunk goes out at once. With
+            0.002, a fast model's tokens come two or three at a time, which nobody sees.
         total: Seconds for the whole stream, or a pair from which each stream's is drawn, so that streams that
             began together do not end together; None (default) for no limit.
         on_leave: What becomes of the source when its client leaves: "cancel" (default); "finish" or
@@ -102,6 +105,7 @@ class Policy:
     send: float | None = 30.0
     min_rate: MinRate | None = None
     max_buffer: int = 262_144
+    linger: float | None = None
     total: float | tuple[float, float] | None = None
     on_leave: OnLeave = "cancel"
     cleanup: float = 15.0
@@ -117,7 +121,7 @@ class Policy:
         return object.__new__(cls)
 
     def __post_init__(self) -> None:
-        for name in ("heartbeat", "first_chunk", "between_chunks", "send"):
+        for name in ("heartbeat", "first_chunk", "between_chunks", "send", "linger"):
             check_duration(name, getattr(self, name), optional=True)
         _check_total(self.total)
         _check_rate(self.min_rate)
