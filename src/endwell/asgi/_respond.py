@@ -101,12 +101,16 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
             return
         stream = _stream(plan, asker, entry)
         watch = entry.watch()
-        attention = _begin(stream, connection, entry.pump, home)
+        attention: Follower | None = None
         try:
+            attention = _begin(stream, connection, entry.pump, home)
             await stream.serve(connection)
         finally:
             watch.cancel()
-            _end(stream, connection, attention, home)
+            if attention is None:
+                await _without_source(plan)
+            else:
+                _end(stream, connection, attention, home)
             if plan.registry is None and stream.callbacks:
                 # Nobody else holds on to the tasks that tell the callbacks.
                 with anyio.CancelScope(shield=True):
@@ -182,7 +186,8 @@ def _begin(stream: Stream, connection: HTTPConnection, pump: Pump, home: Registr
             home.watch.serving(connection.scope)
         pump.listen(stream.client_gone)
     except BaseException:
-        _end(stream, connection, attention, home)
+        attention.stop()
+        home.forget(stream)
         raise
     return attention
 

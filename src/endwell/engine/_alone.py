@@ -42,6 +42,9 @@ class Alone:
         if stream.callbacks or is_logged(stream.error, stream.work.errors):
             self.tell(stream.ending(), stream.callbacks)
 
+    def forget(self, stream: Stream) -> None:
+        """It could not begin."""
+
     def tell(self, ending: Ending, callbacks: Iterable[Callback]) -> None:
         """Tell callbacks, and the log, of an ending."""
         self._notifier = Notifier(self._policy.cleanup)

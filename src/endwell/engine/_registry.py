@@ -30,6 +30,8 @@ REMEMBERED = 4096
 
 _AFTER = 0.05
 """Seconds in which streams that were given up report it."""
+_TURNS = 8
+"""Turns of the loop for the same, where it is late: that time has passed before any of them could."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,14 +177,18 @@ class Registry:
 
     def over(self, stream: Stream) -> None:
         """A stream is over: log it and tell everybody, once."""
-        del self._live[stream.id]
+        self.forget(stream)
         self._remember(stream)
-        if not self._live and self.watch is not None:
-            self.watch.idle()
-        self._settle_if_empty()
         callbacks = [*stream.callbacks, *self.callbacks]
         if callbacks or is_logged(stream.error, stream.work.errors):  # else nobody would see it
             self.tell(stream.ending(), callbacks)
+
+    def forget(self, stream: Stream) -> None:
+        """A stream is alive no more."""
+        del self._live[stream.id]
+        if not self._live and self.watch is not None:
+            self.watch.idle()
+        self._settle_if_empty()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -293,7 +299,8 @@ class Registry:
                 self._waits.add(wait)
                 await self.settle()
         except TimeoutError:
-            pass
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
         finally:
             self._waits.discard(wait)
         self._notifier.give_up()
