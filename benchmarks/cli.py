@@ -51,7 +51,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         peers=_installed(options.peers or (QUICK_PEERS if options.quick else PEERS)),
         rounds=options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS),
         servers=options.servers or (SERVERS if options.docs else [MAIN_SERVER]),
-        scale=QUICK if options.quick else 1.0,
+        scale=options.scale or (QUICK if options.quick else 1.0),
     )
 
 
@@ -77,15 +77,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--servers",
         type=_names_in(servers.names()),
-        help=f"of {', '.join(servers.names())}; default: {MAIN_SERVER}. On others, only some workloads",
+        help=f"of {', '.join(servers.names())}; default: {MAIN_SERVER}. All but the first in short",
     )
+    parser.add_argument("--scale", type=float, help=f"share of the load; default: 1, with --quick {QUICK}")
     parser.add_argument("--rounds", type=int, help=f"default: {ROUNDS}, with --quick {QUICK_ROUNDS}")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument(
         "--docs", action="store_true", help="on all servers, and into docs/reference/speed.md"
     )
     parser.add_argument(
-        "--read", type=Path, metavar="FILE", help="show the JSON of an earlier run; measure nothing"
+        "--read", type=Path, nargs="+", metavar="FILE", help="show the JSON of earlier runs; measure nothing"
     )
     return parser
 

@@ -14,6 +14,7 @@ from matrix.crowd import CLIENTS
 from matrix.run import Plan, run
 from matrix.servers import SERVERS
 from tests.shutdown.served import SERVED
+from tests.shutdown.situations import SITUATIONS
 
 FULL, QUICK = 10, 3
 WAITING = 3
@@ -52,12 +53,13 @@ def _shutdown(options: argparse.Namespace, found: dict[str, object]) -> list[str
     plan = shutdown.Plan(
         servers=[served for served in SERVED if _is_chosen(served.name, options)],
         launches=options.launches or (1 if options.quick else LAUNCHES),
-        crowd=0 if options.quick else shutdown.CLIENTS,
+        crowd=0 if options.quick or options.situations else shutdown.CLIENTS,
+        situations=options.situations or tuple(SITUATIONS),
     )
     columns = shutdown.run(plan)
     print(shutdown_report.table(plan, columns))
     found["shutdown"] = shutdown_report.as_data(plan, columns)
-    if options.docs and options.only is None and not options.quick:
+    if options.docs and options.only is None and plan.crowd:
         shutdown_report.write_page(plan, columns)
     return shutdown_report.short(columns)
 
@@ -93,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shutdown", action="store_true", help="SIGTERM alone")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, nothing that takes seconds")
     parser.add_argument("--repetitions", type=int, help=f"default: {FULL}, with --quick {QUICK}")
+    parser.add_argument("--situations", type=_situations, metavar="NAME,…", help="at SIGTERM; default: all")
     parser.add_argument(
         "--launches", type=int, help=f"for SIGTERM, of each situation; default: {LAUNCHES}, with --quick 1"
     )
@@ -118,6 +121,13 @@ def named(names: str) -> list[str]:
     unknown = [name for name in names.split(",") if name not in _names()]
     if unknown:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(_names())}")
+    return names.split(",")
+
+
+def _situations(names: str) -> list[str]:
+    unknown = [name for name in names.split(",") if name not in SITUATIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(SITUATIONS)}")
     return names.split(",")
 
 

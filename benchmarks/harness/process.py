@@ -1,4 +1,4 @@
-"""A server in a process of its own."""
+"""What is measured: a server in a process of its own, and the accounts of what it spends."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from benchmarks.harness import machine
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from benchmarks.peers import Mount
+
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT = 20.0  # seconds a server may take to listen
 SHOWN = 800  # characters of what a server wrote
@@ -33,7 +35,7 @@ class Setting:
 
     workload: int
     peer: str
-    mount: str
+    mount: Mount
     server: str
 
 
@@ -51,20 +53,49 @@ class Account:
         return self.client / self.wall if self.wall else 0.0
 
 
-class Server:
-    """A running server; a context manager.
+class Served:
+    """Something that listens, and the kernel's account of its process.
 
     Attributes:
+        setting: What it was told to be.
         port: Where it listens.
+        pid: Its process.
         total: The sum of its accounts so far.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, port: int, pid: int) -> None:
         self.setting = setting
+        self.port = port
+        self.pid = pid
         self.total = Account()
-        self.port = _free_port()
+
+    @contextmanager
+    def account(self) -> Iterator[Account]:
+        """What is spent while the block runs."""
+        account, before = Account(), self._now()
+        yield account
+        for name, start, end in zip(("wall", "server", "client"), before, self._now(), strict=True):
+            setattr(account, name, end - start)
+            setattr(self.total, name, getattr(self.total, name) + end - start)
+
+    def memory(self) -> float:
+        """Resident memory now, in KiB."""
+        return machine.resident_kib(self.pid)
+
+    def _now(self) -> tuple[float, float, float]:
+        return time.monotonic(), machine.cpu_seconds(self.pid), time.process_time()
+
+
+class Server(Served):
+    """A server in a process of its own; a context manager."""
+
+    def __init__(self, setting: Setting) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __exit__)
-        self._process = subprocess.Popen(self._command(), cwd=ROOT, stdout=self._log, stderr=self._log)
+        port = _free_port()
+        self._process = subprocess.Popen(
+            _command(setting, port), cwd=ROOT, stdout=self._log, stderr=self._log
+        )
+        super().__init__(setting, port, self._process.pid)
 
     def __enter__(self) -> Self:
         try:
@@ -83,40 +114,10 @@ class Server:
             print(f"{self.setting} wrote:\n{said[:SHOWN]}", file=sys.stderr)
         self._log.close()
 
-    def cpu(self) -> float:
-        """Processor time used so far, in seconds."""
-        return machine.cpu_seconds(self._process.pid)
-
-    @contextmanager
-    def account(self) -> Iterator[Account]:
-        """What is spent while the block runs."""
-        account, before = Account(), (time.monotonic(), self.cpu(), time.process_time())
-        yield account
-        spent = (time.monotonic() - before[0], self.cpu() - before[1], time.process_time() - before[2])
-        for name, seconds in zip(("wall", "server", "client"), spent, strict=True):
-            setattr(account, name, seconds)
-            setattr(self.total, name, getattr(self.total, name) + seconds)
-
-    def memory(self) -> float:
-        """Resident memory now, in KiB."""
-        return machine.resident_kib(self._process.pid)
-
     def log(self) -> str:
         """What the process wrote to its output so far."""
         self._log.seek(0)
         return self._log.read().decode(errors="replace")
-
-    def _command(self) -> list[str]:
-        setting = self.setting
-        return [
-            *(sys.executable, "-m", "benchmarks.serve"),
-            *("--workload", str(setting.workload)),
-            *("--peer", setting.peer),
-            *("--mount", setting.mount),
-            *("--server", setting.server),
-            *("--port", str(self.port)),
-            *("--core", str(machine.SERVER_CORE)),
-        ]
 
     def _await_listening(self) -> None:
         limit = time.monotonic() + START_LIMIT
@@ -128,6 +129,18 @@ class Server:
     def _stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def _command(setting: Setting, port: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "benchmarks.serve"),
+        *("--workload", str(setting.workload)),
+        *("--peer", setting.peer),
+        *("--mount", setting.mount),
+        *("--server", setting.server),
+        *("--port", str(port)),
+        *("--core", str(machine.SERVER_CORE)),
+    ]
 
 
 def _free_port() -> int:

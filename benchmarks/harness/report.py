@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -40,11 +41,19 @@ class Report:
         self._workloads = workloads.load()
 
     @classmethod
-    def read(cls, path: Path) -> Report:
-        """One that was written before."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        samples = [Sample(**each) for each in data["samples"]]
-        return cls(Results(samples, data["troubles"]), data["about"])
+    def read(cls, paths: Sequence[Path]) -> Report:
+        """What was written before, in one file or more; of a work that is in several, the last counts."""
+        parts: dict[tuple[str, int], list[Sample]] = {}
+        troubles: list[str] = []
+        about: dict[str, Any] = {}
+        for data in (json.loads(path.read_text(encoding="utf-8")) for path in paths):
+            fresh: dict[tuple[str, int], list[Sample]] = {}
+            for each in data["samples"]:
+                fresh.setdefault((each["server"], each["workload"]), []).append(Sample(**each))
+            parts |= fresh
+            troubles += data["troubles"]
+            about = data["about"]
+        return cls(Results(list(itertools.chain(*parts.values())), troubles), about)
 
     def targets(self) -> str:
         """Our figures beside raw's and the rival's, with the targets: an aligned Markdown table."""
@@ -108,9 +117,14 @@ class Report:
             value = self.figures.value(subject, peer)
             if value is None:
                 continue
-            over = (_with_spread(self.figures.ratio(subject, peer, base)) for base in (BASELINE, RIVAL))
+            over = (self._over(subject, peer, base) for base in (BASELINE, RIVAL))
             target, verdict = self._judged(subject, peer)
             yield (*self.name(subject), peer, _with_spread(value), *over, target, verdict, client)
+
+    def _over(self, subject: Subject, peer: str, base: str) -> str:
+        if not self.metric(subject).has_ratios:
+            return ""
+        return _with_spread(self.figures.ratio(subject, peer, base))
 
     def _judged(self, subject: Subject, peer: str) -> tuple[str, str]:
         target = self._target(subject, peer)

@@ -8,22 +8,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks import peers
-from benchmarks.harness.process import BenchmarkError, Server, Setting
+from benchmarks.harness.process import BenchmarkError, Served, Server, Setting
 from benchmarks.workloads.base import SUBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from benchmarks.workloads.base import Workload
 
 MAIN_SERVER = "uvicorn"  # the targets are for it
+FEW = 3  # rounds in which frameworks are measured: they take long, and are far off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to run, how often, and at what share of the full load (0 to 1).
 
-    servers: the others than uvicorn are measured in those workloads only that are worth it.
+    servers: the first is measured in everything; the others in some workloads only, and without frameworks.
     """
 
     workloads: Sequence[Workload]
@@ -32,15 +34,19 @@ class Plan:
     servers: Sequence[str]
     scale: float
 
-    def settings(self, workload: Workload, server: str) -> Iterator[Setting]:
-        """One round of one workload."""
-        if server != MAIN_SERVER and not workload.everywhere:
+    def settings(self, workload: Workload, server: str, number: int) -> Iterator[Setting]:
+        """Round `number` of one workload."""
+        in_short = server != self.servers[0]
+        if in_short and not workload.everywhere:
             return
         variants = workload.variants if SUBJECT in self.peers else ()
-        for mount in workload.mounts:
-            for peer in (*self.peers, *(each for each in variants if not peers.missing(each))):
-                if mount in peers.mounts(peer) or len(workload.mounts) == 1:
-                    yield Setting(workload.number, peer, mount, server)
+        chosen = [*self.peers, *(each for each in variants if not peers.missing(each))]
+        for mount, peer in itertools.product(workload.mounts, chosen):
+            possible = peers.mounts(peer)
+            is_framework = "bare" not in possible
+            fits = mount in possible or workload.mounts == ("bare",)
+            if fits and not (is_framework and (in_short or number >= FEW)):
+                yield Setting(workload.number, peer, mount, server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +71,17 @@ class Results:
     troubles: list[str] = field(default_factory=list)
 
 
-def run(plan: Plan, start: Callable[[Setting], Server] = Server) -> Results:
+def run(plan: Plan, start: Callable[[Setting], AbstractContextManager[Served]] = Server) -> Results:
     """Run the plan; every measurement has a fresh server, for memory once freed is not given back."""
     results = Results()
     for name, workload, number in itertools.product(plan.servers, plan.workloads, range(plan.rounds)):
-        for setting in plan.settings(workload, name):
+        for setting in plan.settings(workload, name, number):
             told = f"{name}, work {workload.number}, round {number + 1}, {setting.mount} {setting.peer}"
             try:
                 with start(setting) as server:
                     values = workload.measure(server, plan.scale)
             except BenchmarkError as error:
-                results.troubles.append(f"{told}: {error}")
+                results.troubles.append(f"{told}: {str(error).splitlines()[-1]}")
                 print(f"{told}: not measured: {error}", file=sys.stderr, flush=True)
             else:
                 results.samples += _samples(setting, number, values, server.total.client_share)

@@ -6,12 +6,12 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-from benchmarks.peers._mounts import MOUNTS
+from benchmarks.peers._mounts import MOUNTS, Application, Mount
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from benchmarks.peers._mounts import Application, Mount
+__all__ = ["Application", "Mount", "load", "missing", "mounts", "names"]
 
 
 def names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from benchmarks.peers._mounts import mounted
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 
 def respond(source: AsyncIterator[Token], heartbeat: float | None) -> ASGIApp:
     """Stream events; None leaves the heartbeat at its default of 15 s."""
-    policy = None if heartbeat is None else Policy(heartbeat=heartbeat)
-    return EventStream(source, policy=policy)
+    return EventStream(source, policy=None if heartbeat is None else _policy(heartbeat))
+
+
+@cache
+def _policy(heartbeat: float) -> Policy:
+    """One for all streams, as an application has it."""
+    return Policy(heartbeat=heartbeat)
 
 
 application = mounted(respond)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from benchmarks.harness.process import Server
+from benchmarks.harness.process import Served
 
 if TYPE_CHECKING:
+    from benchmarks.peers import Mount
     from benchmarks.scene import Scene
 
-Measure: TypeAlias = Callable[[Server, float], Mapping[str, float]]
+Measure: TypeAlias = Callable[[Served, float], Mapping[str, float]]
 """Drives a running server with a share of the full load (0 to 1), and returns metric -> figure."""
 
 BASELINE = "raw"
@@ -66,6 +67,6 @@ class Workload:
     scene: Scene
     metrics: Mapping[str, Metric]
     measure: Measure
-    mounts: tuple[str, ...] = ("bare",)
+    mounts: tuple[Mount, ...] = ("bare",)
     variants: tuple[str, ...] = ()
     everywhere: bool = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.client import Crowd, get
 from benchmarks.event import Token, token
-from benchmarks.harness.process import BenchmarkError, Server
+from benchmarks.harness.process import BenchmarkError, Served
 from benchmarks.scene import Scene
 from benchmarks.workloads.base import Metric, Target, Workload
 
@@ -60,7 +60,7 @@ def depart(crowd: Crowd, numbers: range) -> dict[int, int]:
     return closed
 
 
-def measure(server: Server, scale: float) -> Mapping[str, float]:
+def measure(server: Served, scale: float) -> Mapping[str, float]:
     """Delays over all streams, and the share of finished cleanups."""
     streams = int(STREAMS * scale)
     with Crowd(server.port) as crowd:
@@ -70,7 +70,7 @@ def measure(server: Server, scale: float) -> Mapping[str, float]:
     return departures(server, closed)
 
 
-def departures(server: Server, closed: Mapping[int, int]) -> Mapping[str, float]:
+def departures(server: Served, closed: Mapping[int, int]) -> Mapping[str, float]:
     """What the server's book says of the streams that were closed at these times, in ns."""
     book = json.loads(get(server.port, "/book"))
     left = {int(number): when for number, when in book["left"].items()}

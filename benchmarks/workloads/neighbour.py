@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.client import Crowd, Stream, check
-from benchmarks.harness.process import Server
+from benchmarks.harness.process import Served
 from benchmarks.scene import Scene
 from benchmarks.workloads.always_ready import ready
 from benchmarks.workloads.base import Metric, Target, Workload
@@ -55,7 +55,7 @@ def during_stream(crowd: Crowd, pinger: Pinger) -> None:
     pinger.run(crowd, 3)
 
 
-def measure(server: Server, scale: float) -> Mapping[str, float]:
+def measure(server: Served, scale: float) -> Mapping[str, float]:
     """The worst wait, and the stream's cost without that of the answers given meanwhile."""
     check(server.port, "/stream")
     with Crowd(server.port) as crowd:

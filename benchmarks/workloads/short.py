@@ -12,15 +12,15 @@ from benchmarks.workloads.base import Metric, Target, Workload
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from benchmarks.harness.process import Server
+    from benchmarks.harness.process import Served
 
 STREAMS = 4_000
 CONNECTIONS = 8
 PATH = "/stream?10"
 
 
-def cost(server: Server, streams: int) -> float:
-    """Server time per stream of 10 events, in µs; each connection asks again when its stream has ended."""
+def cost(server: Served, streams: int) -> float:
+    """Served time per stream of 10 events, in µs; each connection asks again when its stream has ended."""
     with server.account() as spent, Crowd(server.port) as crowd:
         for _ in range(CONNECTIONS):
             crowd.open(PATH)
@@ -38,7 +38,7 @@ def cost(server: Server, streams: int) -> float:
     return spent.server / streams * 1e6
 
 
-def measure(server: Server, scale: float) -> Mapping[str, float]:
+def measure(server: Served, scale: float) -> Mapping[str, float]:
     """Streams of 10 ready events."""
     streams = int(STREAMS * scale)
     check(server.port, "/stream")

@@ -14,7 +14,7 @@ from benchmarks.workloads.base import Metric, Target, Workload
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from benchmarks.harness.process import Server
+    from benchmarks.harness.process import Served
 
 EVENTS = 60_000
 
@@ -34,7 +34,7 @@ def _arrive(event: asyncio.Future[None]) -> None:
         event.set_result(None)
 
 
-def measure(server: Server, scale: float) -> Mapping[str, float]:
+def measure(server: Served, scale: float) -> Mapping[str, float]:
     """One stream, alone."""
     events = int(EVENTS * scale)
     check(server.port, "/stream")

@@ -207,7 +207,9 @@ def test_a_loop_that_is_closed_meanwhile_is_not_told() -> None:
 
 def test_another_file_with_the_number_of_a_listening_socket_is_not_taken_for_it() -> None:
     with listening() as accepting, socket.socket() as other:
-        (found,) = find([port_of(accepting)])
+        there = find([port_of(accepting)])
+        assert there is not None
+        (found,) = there
         descriptor = accepting.fileno()
         assert found.is_there()
         os.dup2(other.fileno(), descriptor)

@@ -294,29 +294,30 @@ async def test_whoever_insists_hurries_all_who_wait_for_the_end() -> None:
     await asyncio.sleep(0.5)
     application.registry.hurry()
     await asyncio.wait([first, given_up, last])
-    assert ended == [("first", pytest.approx(2 + LAST, abs=0.1)), ("last", pytest.approx(2 + LAST, abs=0.1))]
+    assert {name for name, _ in ended} == {"first", "last"}
+    assert all(2 <= when <= 2 + 2 * LAST for _, when in ended)
     await asyncio.sleep(20)
 
 
-async def test_whoever_insists_when_the_time_is_up_is_understood_too() -> None:
-    """The streams are told, although nothing is left to be hurried for whoever waits for them."""
+async def test_whoever_insists_in_the_moment_in_which_the_time_is_up_is_understood_too() -> None:
+    """Whoever waits is about to give up, and cannot be hurried any more."""
     application = Application(replace(QUIET, drain=3.0, cleanup=2.0))
 
     async def hang(ending: Ending) -> None:
         await asyncio.sleep(1000)
 
     application.registry.callbacks.append(hang)
-    application.visit(ticks())
+    application.visit(talker(Diary(), cleanup=60.0))
     await asyncio.sleep(1)
     waiting = asyncio.create_task(application.drain())
     await turns()
     (wait,) = application.registry._waits
     when = wait.when()
     assert when is not None
-    asyncio.get_running_loop().call_at(when, application.registry.hurry)
+    asyncio.get_running_loop().call_at(when + 1e-8, application.registry.hurry)
     await waiting
     assert now() <= when + 2 * LAST
-    await asyncio.sleep(20)
+    await asyncio.sleep(100)
 
 
 async def test_whoever_insists_at_once_is_understood() -> None:

@@ -53,21 +53,22 @@ async def test_live_streams_are_listed_oldest_first_with_what_they_have_sent() -
     assert registry.get(ids[0]) is None
 
 
-async def test_a_stream_that_could_not_even_begin_is_not_alive(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stream_that_could_not_even_begin_is_not_alive_and_holds_nothing() -> None:
     """It would hold up every drain until its deadline."""
 
     class Broken:
         def serving(self, scope: Scope) -> None:
-            raise RuntimeError("no watch")
+            raise LookupError("no watch")
 
         def idle(self) -> None:
             pass
 
     registry = Registry(QUIET)
     registry.watch = Broken()
-    visit = guest(registry, numbers(3))
-    assert repr(await visit.over()) == "RuntimeError('no watch')"
-    assert registry.active() == []
+    diary = Diary()
+    visit = guest(registry, numbers(3), owns=[lambda: diary("released")])
+    assert repr(await visit.over()) == "LookupError('no watch')"
+    assert (registry.active(), diary.words) == ([], ["released"])
     await registry.settle()
 
 
@@ -78,7 +79,7 @@ async def test_a_reason_is_text_whether_there_is_such_a_stream_or_not(lives: boo
     await turns()
     stream_id = registry.active()[0].id if lives else "unknown"
     with pytest.raises(TypeError, match="a reason must be a str, or None; got 5"):
-        registry.stop(stream_id, 5)  # type: ignore[arg-type]
+        await registry.stop(stream_id, 5)  # type: ignore[arg-type]
     await visit.ending()
 
 

@@ -27,3 +27,19 @@ def test_a_run_measures_and_reports(tmp_path: Path) -> None:
     assert endings == ["client_gone: disconnect"] * 2
     assert len(column["crowd"]) == 5
     assert column["stopped"] is not None
+
+
+def test_a_run_shuts_servers_down(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.json"
+    command = "-m matrix --shutdown --only uvicorn-h11-asyncio --situations idle --launches 2 --json"
+    done = subprocess.run(
+        [sys.executable, *command.split(), str(samples)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 of 4" in done.stdout
+    (column,) = json.loads(samples.read_text())["shutdown"]["columns"]
+    assert len(column["samples"]["idle"]) == 2

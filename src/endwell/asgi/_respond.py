@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,13 +89,13 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     connection = HTTPConnection(scope, pump.origin, send, status=plan.status, headers=plan.headers)
     asker = Asker(scope.get("method", ""), scope.get("headers", ()))
     if asker.wants_headers:
-        await _without_source(plan, connection.say_headers())
+        await _without_source(plan, connection, connection.say_headers())
         return
     if plan.resumable and asker.has_seen_the_end:
-        await _without_source(plan, connection.say_nothing())
+        await _without_source(plan, connection, connection.say_nothing())
         return
     home = plan.registry or Alone(plan.policy)
-    entry = plan.entry or await _enter(plan, pump)
+    entry = plan.entry or await _enter(plan, connection, pump)
     try:
         if entry.refused is not None:
             await _turn_away(rejection_of(plan, entry, asker), plan, connection)
@@ -108,7 +109,7 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
         finally:
             watch.cancel()
             if attention is None:
-                await _without_source(plan)
+                await _without_source(plan, connection)
             else:
                 _end(stream, connection, attention, home)
             if plan.registry is None and stream.callbacks:
@@ -120,13 +121,13 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     _raise_for(stream, connection)
 
 
-async def _enter(plan: Plan, pump: Pump) -> Entry:
+async def _enter(plan: Plan, connection: HTTPConnection, pump: Pump) -> Entry:
     entry = Entry(pump)
     if plan.registry is not None and (plan.registry.draining or plan.gates):
         try:
             await entry.pass_through(plan.registry, plan.gates, plan.request)
         except BaseException:
-            await _without_source(plan)
+            await _without_source(plan, connection)
             raise
     return entry
 
@@ -149,9 +150,10 @@ def rejection_of(plan: Plan, entry: Entry, asker: Asker) -> Rejection:
 async def _turn_away(rejection: Rejection, plan: Plan, connection: HTTPConnection) -> None:
     assert plan.registry is not None
     is_there = rejection.ending.cause is not Cause.DISCONNECT
+    answer = connection.refuse(rejection.refusal) if is_there else None
     with plan.registry.answering():
         try:
-            await _without_source(plan, connection.refuse(rejection.refusal) if is_there else None)
+            await _without_source(plan, connection, answer)
         finally:
             plan.registry.tell(rejection.ending, [*plan.callbacks, *plan.registry.callbacks])
 
@@ -217,15 +219,27 @@ def _raise_for(stream: Stream, connection: HTTPConnection) -> None:
         raise StreamCut(f"the body was cut: {stream.machine.outcome} (stream {stream.id})")
 
 
-async def _without_source(plan: Plan, answer: Awaitable[None] | None = None) -> None:
+async def _without_source(
+    plan: Plan, connection: HTTPConnection, answer: Awaitable[None] | None = None
+) -> None:
     """Give an answer that needs no source, or none at all; it never starts, and is released."""
+    with nullcontext() if plan.registry is None else plan.registry.answering():
+        try:
+            if answer is not None:
+                await _in_time(plan, connection, answer)
+        finally:
+            hit = await wait_out(asyncio.create_task(_release(plan)))
+            if hit is not None:
+                raise hit
+
+
+async def _in_time(plan: Plan, connection: HTTPConnection, answer: Awaitable[None]) -> None:
+    """A few bytes: whoever does not take them in time takes nothing at all."""
     try:
-        if answer is not None:
+        async with asyncio.timeout(plan.policy.send):
             await answer
-    finally:
-        hit = await wait_out(asyncio.create_task(_release(plan)))
-        if hit is not None:
-            raise hit
+    except TimeoutError:
+        connection.abort()
 
 
 async def _release(plan: Plan) -> None:

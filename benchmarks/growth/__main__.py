@@ -1,0 +1,79 @@
+"""python -m benchmarks.growth steps | crowd"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.growth import chart, crowd, report, steps
+from benchmarks.growth.app import PEERS
+from benchmarks.harness import machine
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "explanation" / "growth.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> int:
+    """Measure, show, and write down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    parser.add_argument("what", choices=("steps", "crowd"))
+    parser.add_argument("--streams", type=int, nargs="*", help="how many; of steps, each of them")
+    parser.add_argument("--docs", action="store_true", help="into the documentation too")
+    options = parser.parse_args()
+    machine.pin(machine.CLIENT_CORE)
+    machine.allow_many_sockets()
+    {"steps": _steps, "crowd": _crowd}[options.what](options)
+    return 0
+
+
+def _steps(options: argparse.Namespace) -> None:
+    done = []
+    for step in steps.measure(PEERS, options.streams or steps.SIZES):
+        print(f"{step.streams} of {step.peer}", file=sys.stderr)
+        done.append(step)
+    _keep("steps", [asdict(step) for step in done])
+    print(steps.table(done))
+    if options.docs:
+        PAGE.with_suffix(".svg").write_text(chart.draw(done), encoding="utf-8")
+        _put("steps", steps.table(done))
+
+
+def _crowd(options: argparse.Namespace) -> None:
+    (size,) = options.streams or (crowd.STREAMS,)
+    results = [crowd.measure(size, rarely=rarely) for rarely in (False, True)]
+    _keep("crowd", [asdict(result) for result in results])
+    print(report.table(*results))
+    if options.docs:
+        _put("crowd", report.table(*results))
+
+
+def _keep(what: str, data: object) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-growth-{what}.json"
+    path.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    print(path, file=sys.stderr)
+
+
+def _put(what: str, table: str) -> None:
+    """Put the table between its marks.
+
+    Raises:
+        ValueError: The page has none.
+    """
+    begin, end = f"<!-- begin: python -m benchmarks.growth {what} --docs -->", f"<!-- end of {what} -->"
+    before, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{PAGE} needs the lines {begin} and {end}")
+    about = machine.description()
+    where = f"{datetime.now(UTC):%Y-%m-%d}, Linux {about['kernel']}, Python {about['python']}."
+    PAGE.write_text(f"{before}{begin}\n{where}\n\n{table}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

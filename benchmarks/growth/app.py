@@ -1,0 +1,125 @@
+"""The server process: streams of numbered events, each due at its time, and what it sees of itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import itertools
+import resource
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from benchmarks.growth.probe import Probe, census
+from benchmarks.harness.machine import allow_many_sockets, pin
+from benchmarks.peers.raw import respond
+from endwell import Ending, Policy, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+PEERS = ("endwell", "raw")
+ID_HEADER = "Stream-Id"
+RARELY = (700, 10, 1_000)
+"""For `gc.set_threshold`: a hundred times fewer full collections than CPython's (700, 10, 10)."""
+GOLDEN = 0.618034
+"""Successive multiples of it, without their whole part, lie evenly: so do the streams' events in a period."""
+
+
+async def events(request: Request) -> AsyncIterator[dict[str, Any]]:
+    """One event at once, then one each period; whose it is, which, and when it was due are in its id.
+
+    Query: `number` of the stream, `period` in seconds, and `size`, bytes that each event is longer.
+    """
+    query = request.query_params
+    number, period = int(query["number"]), round(float(query["period"]) * 1e9)
+    more = {"more": "x" * size} if (size := int(query.get("size", 0))) else {}
+    due = begun = time.monotonic_ns()
+    for index in itertools.count():
+        if (wait := due - time.monotonic_ns()) > 0:
+            await asyncio.sleep(wait / 1e9)
+        yield {"id": f"{number}/{index}/{due}", "token": " streaming", "finish_reason": None, **more}
+        due = begun + round(period * (1 + index + number * GOLDEN % 1))
+
+
+def application(peer: str, send: float) -> Starlette:
+    """`/stream` by endwell, with its defaults but for `send`, or by raw; and pages about the process.
+
+    Args:
+        peer: whose streams.
+        send: the policy's deadline, in seconds.
+    """
+    probe = Probe()
+    endings: list[tuple[str, str, int]] = []
+    streams = Streams(policy=Policy(send=send), id_header=ID_HEADER)
+
+    @streams.on_end
+    async def ended(ending: Ending) -> None:
+        endings.append((ending.id, ending.outcome.value, ending.chunks))
+
+    async def seen(request: Request) -> Response:
+        return JSONResponse(probe.take())
+
+    async def counted(request: Request) -> Response:
+        return JSONResponse(census(collect="collect" in request.query_params))
+
+    async def ends(request: Request) -> Response:
+        return JSONResponse(endings)
+
+    async def raw(request: Request) -> ASGIApp:
+        return respond(events(request), None)
+
+    @asynccontextmanager
+    async def watched(app: Any) -> AsyncIterator[dict[str, Any]]:
+        probe.start()
+        yield {}
+        probe.stop()
+
+    routes = [
+        Route("/stream", streams.sse(events) if peer == "endwell" else raw),
+        Mount("/streams", streams.stop_endpoint()),
+        Route("/seen", seen),
+        Route("/census", counted),
+        Route("/endings", ends),
+    ]
+    return Starlette(routes=routes, lifespan=streams.compose(watched))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until the end."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth.app", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--peer", choices=PEERS, default="endwell")
+    parser.add_argument("--send", type=float, default=30.0, help="the policy's send deadline, seconds")
+    parser.add_argument("--descriptors", type=int, help="how many the process may have open")
+    parser.add_argument("--rarely", action="store_true", help="collect everything but rarely")
+    parser.add_argument("--core", type=int, default=0)
+    options = parser.parse_args(arguments)
+    pin(options.core)
+    allow_many_sockets()
+    if options.descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
+    if options.rarely:
+        gc.set_threshold(*RARELY)
+    uvicorn.run(
+        application(options.peer, options.send),
+        host="127.0.0.1",
+        port=options.port,
+        http="httptools",
+        loop="uvloop",
+        access_log=False,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Everything that clients do to a stream, as far as one machine lets them."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from array import array
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from benchmarks.harness.process import BenchmarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from benchmarks.growth.clients import Crowd, Reader
+
+WHILE = 15.0  # seconds in which they leave; those who stop reading in a third of it, as that takes its time
+LONG, VERY_LONG = 12_288, 49_152  # bytes; what fills every buffer on the way within 6 s
+TEAR = 1.0  # seconds in which an event comes
+PAUSE = 5.0  # seconds
+PART = 40  # bytes that are read of an event
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
+SEED = 1
+
+Act: TypeAlias = "Callable[[], object]"
+Members: TypeAlias = "Mapping[Way, Sequence[Reader]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What some of the clients do.
+
+    Attributes:
+        name: in words.
+        outcome: what the stream's must be.
+        size: bytes that its streams' events are longer.
+        sees_the_end: its client reads to the end, so that it must have every chunk that the server took.
+    """
+
+    name: str
+    outcome: str = "client_gone"
+    size: int = 0
+    sees_the_end: bool = False
+
+
+CLOSES = Way("close the connection")
+RESETS = Way("reset it")
+HALF_CLOSES = Way("close their half of it")
+STOPS = Way("are stopped by a button", "stopped", sees_the_end=True)
+TEARS = Way("close it in the middle of an event", size=LONG)
+STALLS = Way("stop reading", "slow_client", size=VERY_LONG)
+PAUSES = Way(f"do not read for {PAUSE:g} s, and then again")
+STAYS = Way("read to the end")
+LEAVES = (CLOSES, RESETS, HALF_CLOSES, STOPS, TEARS, STALLS)
+
+
+def plan(crowd: Crowd, members: Members, button: socket.socket) -> Iterator[tuple[float, Act]]:
+    """Who does what, so many seconds from the beginning."""
+    drawn = random.Random(SEED)
+    for way, readers in members.items():
+        for reader in readers:
+            begins = drawn.uniform(0, WHILE / 3 if way is STALLS else WHILE)
+            for after, act in _acts(way, reader, crowd, button):
+                yield begins + after, act
+
+
+def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iterator[tuple[float, Act]]:
+    """What one does, so many seconds from when it begins."""
+    if way in (TEARS, STALLS, PAUSES):
+        yield 0, partial(crowd.leave_alone, reader)
+    if way is CLOSES:
+        yield 0, partial(_close, crowd, reader)
+    elif way is RESETS:
+        yield 0, partial(_reset, crowd, reader)
+    elif way is HALF_CLOSES:
+        yield 0, partial(reader.socket.shutdown, socket.SHUT_WR)
+    elif way is STOPS:
+        yield 0, partial(_stop, button, reader)
+    elif way is TEARS:
+        yield TEAR, partial(_tear, reader)
+    elif way is PAUSES:
+        yield PAUSE, partial(_read_on, crowd, reader)
+
+
+def _close(crowd: Crowd, reader: Reader) -> None:
+    crowd.leave_alone(reader)
+    reader.socket.close()
+
+
+def _reset(crowd: Crowd, reader: Reader) -> None:
+    reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    _close(crowd, reader)
+
+
+def _stop(button: socket.socket, reader: Reader) -> None:
+    """Press it; the answers are read later, all together."""
+    path = f"/streams/{reader.stream}/stop"
+    button.send(f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def _tear(reader: Reader) -> None:
+    """Read a part of an event, and close: the kernel answers what it still gets with a reset."""
+    if len(reader.socket.recv(PART)) < PART:
+        raise BenchmarkError(f"stream {reader.number}: no event to leave in the middle of")
+    reader.socket.close()
+
+
+def _read_on(crowd: Crowd, reader: Reader) -> None:
+    reader.take(array("q"))  # what came meanwhile says nothing of the server's delay
+    crowd.take_up(reader)

@@ -1,0 +1,49 @@
+"""The page of the documentation that shows a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.harness.picture import draw
+from benchmarks.harness.process import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.harness.report import Report
+
+PAGE = ROOT / "docs" / "reference" / "speed.md"
+
+
+def write(report: Report, page: Path = PAGE) -> None:
+    """Put both tables between their marks, and the picture beside the page."""
+    put(page, "targets", f"{_preface(report)}\n\n{report.targets()}")
+    put(page, "peers", "\n\n".join(part for part in (report.peers(), report.notes()) if part))
+    page.with_suffix(".svg").write_text(draw(report), encoding="utf-8")
+
+
+def put(page: Path, name: str, content: str) -> None:
+    """Put `content` between the page's marks of that name.
+
+    Raises:
+        ValueError: The page has no such marks.
+    """
+    begin, end = f"<!-- {name}: written by python -m benchmarks --docs -->", f"<!-- end of {name} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page} needs the lines {begin} and {end}")
+    page.write_text(f"{before}{begin}\n{content}\n{end}{after}", encoding="utf-8")
+
+
+def _preface(report: Report) -> str:
+    about = report.about
+    machine = about["machine"]
+    versions = ", ".join(
+        f"{name} {number}" for name, number in about["packages"].items() if name != "endwell"
+    )
+    return (
+        f"{about['date']}, {machine['processor']} with {machine['cores']} cores, Linux {machine['kernel']}, "
+        f"Python {machine['python']}, {versions}. Medians of {about['rounds']} interleaved rounds, with "
+        "the least and the greatest."
+    )
