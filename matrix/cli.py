@@ -18,7 +18,7 @@ from tests.shutdown.situations import SITUATIONS
 
 FULL, QUICK = 10, 3
 WAITING = 3
-LAUNCHES = 3
+LAUNCHES = 40
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,15 +53,21 @@ def _shutdown(options: argparse.Namespace, found: dict[str, object]) -> list[str
     plan = shutdown.Plan(
         servers=[served for served in SERVED if _is_chosen(served.name, options)],
         launches=options.launches or (1 if options.quick else LAUNCHES),
-        crowd=0 if options.quick or options.situations else shutdown.CLIENTS,
+        crowd=_crowd(options),
         situations=options.situations or tuple(SITUATIONS),
     )
     columns = shutdown.run(plan)
     print(shutdown_report.table(plan, columns))
-    found["shutdown"] = shutdown_report.as_data(plan, columns)
-    if options.docs and options.only is None and plan.crowd:
+    found["shutdown"] = shutdown_report.as_data(columns)
+    if options.docs and not (options.only or options.quick or options.situations):
         shutdown_report.write_page(plan, columns)
     return shutdown_report.short(columns)
+
+
+def _crowd(options: argparse.Namespace) -> int:
+    if options.clients is not None:
+        return int(options.clients)
+    return 0 if options.quick or options.situations else shutdown.CLIENTS
 
 
 def _is_chosen(name: str, options: argparse.Namespace) -> bool:
@@ -96,11 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, nothing that takes seconds")
     parser.add_argument("--repetitions", type=int, help=f"default: {FULL}, with --quick {QUICK}")
     parser.add_argument("--situations", type=_situations, metavar="NAME,…", help="at SIGTERM; default: all")
+    least = f"of each server, at SIGTERM; default: {LAUNCHES}, with --quick one of each situation"
+    parser.add_argument("--launches", type=int, help=least)
     parser.add_argument(
-        "--launches", type=int, help=f"for SIGTERM, of each situation; default: {LAUNCHES}, with --quick 1"
-    )
-    parser.add_argument(
-        "--clients", type=int, help=f"in the crowd; default: {CLIENTS}, with --quick a quarter"
+        "--clients",
+        type=int,
+        help=f"in the crowd; default: {CLIENTS}, with --quick a quarter; "
+        f"at SIGTERM {shutdown.CLIENTS}, with --quick none",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every sample, too")
     parser.add_argument("--docs", action="store_true", help="write a whole run into docs/reference/")

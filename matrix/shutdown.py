@@ -5,13 +5,15 @@ The launches, the situations and what must be true are those of `tests/shutdown`
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from tests.shutdown.batch import launch
 from tests.shutdown.launch import Case, Report
@@ -23,10 +25,14 @@ NOTHING = "nothing"
 """The row of a server without any stream: what it takes by itself."""
 CROWD = "crowd"
 """The row of very many readers that never read."""
-TOGETHER = 16
+TOGETHER = 24
 """Launches in a batch."""
 SAYS_EVERY = 5
 CLIENTS = 1000
+
+
+Part: TypeAlias = tuple[Served, str]
+"""A server, and the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +40,8 @@ class Plan:
     """What to launch, and how often.
 
     Attributes:
-        launches: of each situation on each server.
-        crowd: readers that never read, once on each server; 0 for none.
+        launches: of each server at least, spread over its configurations and the situations.
+        crowd: readers that never read, once on each configuration; 0 for none.
         situations: their names.
     """
 
@@ -81,6 +87,7 @@ class Column:
     """
 
     name: str
+    family: str
     samples: Mapping[str, Sequence[Sample]]
     not_run: Mapping[str, str]
 
@@ -91,22 +98,40 @@ class Column:
 
 
 def run(plan: Plan) -> list[Column]:
-    """Launch all of it, in rounds: what happens to the machine meanwhile happens to every server."""
+    """Launch all of it; what happens to the machine meanwhile happens to every server.
+
+    Ctrl-C stops it, and what there is by then is reported.
+    """
     samples: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
-    rows = [
-        (served, row) for served in plan.servers for row in plan.rows if _reason_against(served, row) is None
-    ]
-    crowds = [[(served, row)] for served, row in rows if row == CROWD]
-    others = [(served, row) for _ in range(plan.launches) for served, row in rows if row != CROWD]
-    batches = [others[at : at + TOGETHER] for at in range(0, len(others), TOGETHER)] + crowds
-    for number, batch in enumerate(batches, 1):
-        for (served, row), sample in zip(batch, _launch(plan, batch), strict=True):
+    with contextlib.suppress(KeyboardInterrupt):
+        for served, row, sample in _samples(plan):
             samples[served.name][row].append(sample)
-        _say(number, len(batches))
     return [_column(plan, served, samples[served.name]) for served in plan.servers]
 
 
-def _launch(plan: Plan, batch: Sequence[tuple[Served, str]]) -> list[Sample]:
+def _samples(plan: Plan) -> Iterator[tuple[Served, str, Sample]]:
+    batches = _batches(plan)
+    for number, batch in enumerate(batches, 1):
+        for (served, row), sample in zip(batch, _launch(plan, batch), strict=True):
+            yield served, row, sample
+        _say(number, len(batches))
+
+
+def _batches(plan: Plan) -> list[list[Part]]:
+    parts = [(each, row) for each in plan.servers for row in plan.rows if not _reason_against(each, row)]
+    crowds = [[part] for part in parts if part[1] == CROWD]
+    parts = [part for part in parts if part[1] != CROWD]
+    share = Counter(served.family for served, _ in parts)
+    times = {family: math.ceil(plan.launches / parts) for family, parts in share.items()}
+    launches = [
+        (number / times[part[0].family], part) for part in parts for number in range(times[part[0].family])
+    ]
+    launches.sort(key=lambda launch: launch[0])  # those of each are spread over the whole time
+    order = [part for _, part in launches]
+    return [order[at : at + TOGETHER] for at in range(0, len(order), TOGETHER)] + crowds
+
+
+def _launch(plan: Plan, batch: Sequence[Part]) -> list[Sample]:
     with tempfile.TemporaryDirectory() as folder:
         cases = [Case(served=served, names=_names(plan, row)) for served, row in batch]
         return [Sample.of(report) for report in launch(cases, Path(folder))]
@@ -117,10 +142,8 @@ def _names(plan: Plan, row: str) -> tuple[str, ...]:
 
 
 def _column(plan: Plan, served: Served, samples: Mapping[str, Sequence[Sample]]) -> Column:
-    reasons = {row: _reason_against(served, row) for row in plan.rows}
-    return Column(
-        name=served.name, samples=dict(samples), not_run={row: why for row, why in reasons.items() if why}
-    )
+    reasons = {row: why for row in plan.rows if (why := _reason_against(served, row))}
+    return Column(name=served.name, family=served.family, samples=dict(samples), not_run=reasons)
 
 
 def _reason_against(served: Served, row: str) -> str | None:
@@ -129,6 +152,8 @@ def _reason_against(served: Served, row: str) -> str | None:
         return f"{', '.join(missing)} is not installed"
     if row == CROWD and not served.lifespan:
         return "it takes all that it is given"
+    if row == CROWD and served.config.package == "granian" and served.workers > 1:
+        return "it takes 512 requests a worker"
     return SITUATIONS[row].reason_against(served) if row in SITUATIONS else None
 
 

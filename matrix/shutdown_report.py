@@ -26,25 +26,34 @@ def table(plan: Plan, columns: Sequence[Column]) -> str:
     """The results as an aligned Markdown table."""
     header = ("when SIGTERM comes", "clients are told", *(column.name for column in columns))
     rows = [(*_title(plan, row), *(_cell(column, row) for column in columns)) for row in plan.rows]
-    return aligned([header, *rows, ("in time, of all launches", "", *(_share(column) for column in columns))])
+    rows.append(("in time, of all launches", "", *(_share(column.all) for column in columns)))
+    return aligned([header, *rows])
 
 
 def write_page(plan: Plan, columns: Sequence[Column], page: Path = PAGE) -> None:
     """Put the table between the marks of the page."""
-    put(page, f"{preface(plan)}\n\n{table(plan, columns)}")
+    put(page, f"{preface()} In time: {in_time(columns)}.\n\n{table(plan, columns)}")
 
 
-def preface(plan: Plan) -> str:
-    """When, on what and how often."""
+def in_time(columns: Sequence[Column]) -> str:
+    """How many launches of each server, over all its configurations, were."""
+    families: dict[str, list[Sample]] = {}
+    for column in columns:
+        families.setdefault(column.family, []).extend(column.all)
+    return ", ".join(f"{family} {_share(samples)}" for family, samples in families.items())
+
+
+def preface() -> str:
+    """When and on what."""
     return (
-        f"{about()} {plan.launches} launches of each. The policy's `drain` is {DRAIN:g} s, its `cleanup` "
+        f"{about()} The policy's `drain` is {DRAIN:g} s, its `cleanup` "
         f"{CLEANUP:g} s. Median and greatest time from the signal to the end of the process."
     )
 
 
-def as_data(plan: Plan, columns: Sequence[Column]) -> dict[str, object]:
+def as_data(columns: Sequence[Column]) -> dict[str, object]:
     """Everything, for JSON."""
-    return {"about": preface(plan), "columns": [asdict(column) for column in columns]}
+    return {"about": preface(), "columns": [asdict(column) for column in columns]}
 
 
 def short(columns: Sequence[Column]) -> list[str]:
@@ -74,10 +83,10 @@ def _cell(column: Column, row: str) -> str:
 def cell(samples: Sequence[Sample]) -> str:
     """The figures of one cell, and how many of its launches were not as they must be."""
     exits = [sample.exited for sample in samples if sample.exited is not None]
-    figures = quantiles(exits) if exits else "never"
+    figures = quantiles(exits) if exits else "never" if samples else "–"
     wrong = sum(bool(sample.wrong) for sample in samples)
     return f"{figures}, {wrong} of {len(samples)} wrong" if wrong else figures
 
 
-def _share(column: Column) -> str:
-    return f"{sum(sample.in_time for sample in column.all)} of {len(column.all)}"
+def _share(samples: Sequence[Sample]) -> str:
+    return f"{sum(sample.in_time for sample in samples)} of {len(samples)}"

@@ -6,6 +6,7 @@ import json
 import random
 import socket
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 STOPS = 500
 PACE = 0.02  # seconds between two stops
+LATE = 0.02  # seconds: a client that was held up for so long measures itself
 SETTLE = 2.0  # seconds until the last one's frame must have come
 LOOPS = ("uvloop", "asyncio")
 KINDS = {"silent": None, "1 event/s each": 1.0}
@@ -68,7 +70,7 @@ def measure(streams: int, stops: int = STOPS) -> Iterator[Case]:
 
 def _stop(fleet: Fleet, port: int, chosen: Sequence[Reader]) -> list[int]:
     """Press the stop button of one after the other, on one connection; when each was pressed, in ns."""
-    asked = []
+    asked, late = [], 0.0
     with socket.create_connection(("127.0.0.1", port)) as button:
         button.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for reader in chosen:
@@ -77,9 +79,11 @@ def _stop(fleet: Fleet, port: int, chosen: Sequence[Reader]) -> list[int]:
             )
             asked.append(time.monotonic_ns())
             button.send(request.encode())
-            _read_for(fleet, PACE)
+            late = max(late, _read_for(fleet, PACE))
             _see_the_answer(button)
     _read_for(fleet, SETTLE)
+    if late > LATE:
+        print(f"the client was held up for {late:.2f} s: the machine is too busy for this", file=sys.stderr)
     return asked
 
 
@@ -93,11 +97,13 @@ def _see_the_answer(button: socket.socket) -> None:
         raise BenchmarkError(f"not stopped: {answer!r}")
 
 
-def _read_for(fleet: Fleet, seconds: float) -> None:
+def _read_for(fleet: Fleet, seconds: float) -> float:
+    """Read what comes in such a time; the seconds by which it became longer."""
     limit = time.monotonic() + seconds
     while (left := limit - time.monotonic()) > 0:
         for _ in fleet.turn(left):
             pass
+    return -left
 
 
 def table(cases: Sequence[Case]) -> str:

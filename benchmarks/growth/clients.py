@@ -20,6 +20,7 @@ ID = re.compile(rb"\nstream-id: ([^\r]+)\r", re.IGNORECASE)
 EVENT = re.compile(rb'"id": ?"(\d+)/(\d+)/(\d+)"')
 STOPPED = b'"code":"stopped"'
 READ = 1 << 16
+PART = 40  # bytes of an event
 TAIL = 256  # bytes of what was read before that are kept: what is looked for may come in two reads
 WIDTH = 512  # events taken per poll
 BATCH = 100  # streams that are opened together
@@ -38,15 +39,26 @@ class Reader:
         stream: its stream's id, where the server says it.
         ended: its body or its connection ended.
         was_stopped: it was told so.
+        leaves_next: in the middle of its next event.
     """
 
-    __slots__ = ("_tail", "ended", "events", "number", "request", "socket", "stream", "was_stopped")
+    __slots__ = (
+        "_tail",
+        "ended",
+        "events",
+        "leaves_next",
+        "number",
+        "request",
+        "socket",
+        "stream",
+        "was_stopped",
+    )
 
     def __init__(self, port: int, number: int, query: str, *, narrow: bool) -> None:
         self.number = number
         self.events = 0
         self.stream: str | None = None
-        self.ended = self.was_stopped = False
+        self.ended = self.was_stopped = self.leaves_next = False
         self._tail = b""
         path = f"/stream?number={number}&{query}"
         self.request = f"GET {path} HTTP/1.1\r\nHost: benchmark\r\n\r\n".encode()
@@ -57,6 +69,11 @@ class Reader:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         self.socket.bind((f"127.0.0.{2 + number // PORTS}", 0))
         self.socket.connect_ex(("127.0.0.1", port))
+
+    def tear(self) -> None:
+        """Read a part of what is there, and close: the kernel answers what still comes with a reset."""
+        self.socket.recv(PART)
+        self.socket.close()
 
     def take(self, delays: array[int]) -> None:
         """Read what is there, and note in `delays` how many ns after it was due each event came.
@@ -151,6 +168,10 @@ class Crowd:
             if event & select.EPOLLOUT:
                 reader.socket.send(reader.request)
                 self._poll.modify(descriptor, select.EPOLLIN)
+                continue
+            if reader.leaves_next:
+                self.leave_alone(reader)
+                reader.tear()
                 continue
             reader.take(self.delays)
             if reader.ended:

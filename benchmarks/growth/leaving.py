@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from benchmarks.harness.process import BenchmarkError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -19,9 +17,7 @@ if TYPE_CHECKING:
 
 WHILE = 15.0  # seconds in which they leave; those who stop reading in a third of it, as that takes its time
 LONG, VERY_LONG = 12_288, 49_152  # bytes; what fills every buffer on the way within 6 s
-TEAR = 1.0  # seconds in which an event comes
 PAUSE = 5.0  # seconds
-PART = 40  # bytes that are read of an event
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
 SEED = 1
 
@@ -69,7 +65,7 @@ def plan(crowd: Crowd, members: Members, button: socket.socket) -> Iterator[tupl
 
 def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iterator[tuple[float, Act]]:
     """What one does, so many seconds from when it begins."""
-    if way in (TEARS, STALLS, PAUSES):
+    if way in (STALLS, PAUSES):
         yield 0, partial(crowd.leave_alone, reader)
     if way is CLOSES:
         yield 0, partial(_close, crowd, reader)
@@ -80,7 +76,7 @@ def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iter
     elif way is STOPS:
         yield 0, partial(_stop, button, reader)
     elif way is TEARS:
-        yield TEAR, partial(_tear, reader)
+        yield 0, partial(_tear, reader)
     elif way is PAUSES:
         yield PAUSE, partial(_read_on, crowd, reader)
 
@@ -102,10 +98,7 @@ def _stop(button: socket.socket, reader: Reader) -> None:
 
 
 def _tear(reader: Reader) -> None:
-    """Read a part of an event, and close: the kernel answers what it still gets with a reset."""
-    if len(reader.socket.recv(PART)) < PART:
-        raise BenchmarkError(f"stream {reader.number}: no event to leave in the middle of")
-    reader.socket.close()
+    reader.leaves_next = True
 
 
 def _read_on(crowd: Crowd, reader: Reader) -> None:

@@ -15,6 +15,8 @@ PAGE = ROOT / "docs" / "explanation" / "where-time-goes.md"
 BEGIN = "<!-- begin: scripts/profile --docs -->"
 END = "<!-- end of profiles -->"
 
+_STARLETTE = ", in Starlette"
+
 
 def tables(now: Sequence[Profile], before: Sequence[Profile] = ()) -> str:
     """A table for each workload, floors down and peers across."""
@@ -25,7 +27,7 @@ def tables(now: Sequence[Profile], before: Sequence[Profile] = ()) -> str:
             **{_name(each, " before"): each for each in before if each.workload == number},
             **{_name(each, ""): each for each in now if each.workload == number},
         }
-        order = sorted(columns, key=lambda name: (not name.startswith("raw"), name.partition(" ")[2]))
+        order = sorted(columns, key=lambda name: (not name.startswith("raw"), _STARLETTE in name))
         parts.append(f"## Work {number}: {known[number].title}\n\nMicroseconds for each {UNITS[number]}.\n")
         parts.extend(_table({name: columns[name] for name in order}))
         parts.append("")
@@ -47,7 +49,7 @@ def write(text: str, preface: str, page: Path = PAGE) -> None:
 
 
 def _name(profile: Profile, when: str) -> str:
-    where = "" if profile.mount == "bare" else ", in Starlette"
+    where = "" if profile.mount == "bare" else _STARLETTE
     return f"{profile.peer}{when if profile.peer == 'endwell' else ''}{where}"
 
 

@@ -253,7 +253,7 @@ async def test_a_connection_that_others_use_is_reset_when_the_process_goes_away(
 async def test_a_connection_that_others_use_is_reset_when_none_of_them_gets_anything(
     monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    monkeypatch.setattr(_client, "BETWEEN", 0.02)
+    monkeypatch.setattr(_client, "BETWEEN", 0.1)
     with pair() as ends:
         client = ClientSocket(ends.scope(http_version="2"), nobody)
         fill(ends.server)

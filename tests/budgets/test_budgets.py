@@ -49,12 +49,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @counted
+@pytest.mark.timeout(300)  # five seconds of work, on a machine that may be busy
 def test_no_path_is_over_its_budget() -> None:
     result = run("-m", "tests.budgets", "--check")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 @counted
+@pytest.mark.timeout(300)  # five seconds of work, on a machine that may be busy
 def test_a_path_that_costs_more_is_named_with_the_place() -> None:
     result = run("-c", WASTEFUL)
     assert result.returncode == 1, result.stdout + result.stderr

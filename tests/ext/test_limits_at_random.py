@@ -1,6 +1,7 @@
 """Whoever comes, waits, leaves, fails or is cut off, in whatever order: every place comes back.
 
-With the 5,000 examples of `make prove`, some 40,000 guests come.
+With the 5,000 examples of `make prove`, some 25,000 guests come. What fails is not made smaller: it is small,
+and that would take minutes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request as StarletteRequest
@@ -71,48 +72,53 @@ class Guest:
 
 @dataclass(frozen=True)
 class Evening:
-    """An application with limits, and all who come."""
+    """An application with limits, all who come, and how soon after the last of them the process goes away."""
 
     kind: str
     limits: Limits
     queue: int | None
     policy: Policy
     guests: list[Guest]
-    drains: bool
+    drains: float | None
 
 
-seconds = st.sampled_from([0, 0, 0.3, 1])
-errands = st.builds(Errand, seconds, st.sampled_from([None, None, None, HTTPException, LookupError]))
+seconds = st.sampled_from([0, 0.3, 1, 3])
+
+
+def errands(*errors: type[Exception] | None) -> st.SearchStrategy[Errand]:
+    return st.builds(Errand, seconds, st.sampled_from(errors))
+
+
 guests = st.builds(
     Guest,
-    after=st.sampled_from([0, 0, 0, 0.1, 0.5, 1]),
+    after=st.sampled_from([0, 0, 0.1, 0.5]),
     client=st.fixed_dictionaries(
         {
-            "method": st.sampled_from(["GET", "GET", "POST", "HEAD"]),
+            "method": st.sampled_from(["GET", "GET", "GET", "POST", "HEAD"]),
             "latency": st.sampled_from([None, None, 0, 0.1]),
             "sticky": st.booleans(),
         }
     ),
-    key=errands,
-    dependency=errands,
-    source=errands,
-    does=st.tuples(seconds, st.integers(0, 6), st.sampled_from(["stay", "stay", "leave", "break", "cancel"])),
+    key=errands(None, None, None, None, None, HTTPException, LookupError),
+    dependency=errands(None, None, HTTPException, LookupError),
+    source=errands(None, None, None, LookupError),
+    does=st.tuples(
+        seconds, st.integers(0, 6), st.sampled_from(["stay", "leave", "leave", "break", "cancel"])
+    ),
 )
 evenings = st.builds(
     Evening,
     kind=st.sampled_from(["starlette", "fastapi", "middleware"]),
     limits=st.builds(
         Limits,
-        total=st.integers(1, 3),
+        total=st.sampled_from([1, 1, 2]),
         queue=st.sampled_from([None, 2, 5]),
         wait=st.sampled_from([0.5, 3, 10]),
     ),
     queue=st.sampled_from([None, 3]),
-    policy=st.builds(
-        Policy, soft_refusal=st.booleans(), on_leave=st.sampled_from(["cancel", "cancel", Finish(2)])
-    ),
-    guests=st.lists(guests, min_size=1, max_size=8),
-    drains=st.sampled_from([False, False, False, True]),
+    policy=st.builds(Policy, soft_refusal=st.booleans(), on_leave=st.sampled_from(["cancel", Finish(2)])),
+    guests=st.lists(guests, min_size=3, max_size=8),
+    drains=st.sampled_from([None, None, None, 0, 1]),
 )
 
 
@@ -157,7 +163,7 @@ class House:
                 client.leave()
             case "break":
                 client.leave(OSError("broken"))
-            case "cancel":
+            case "cancel" if self.evening.kind != "middleware":  # Starlette's leaves a generator behind then
                 client.task.cancel()
         return client
 
@@ -180,16 +186,18 @@ def _starlette(house: House) -> ASGIApp:
     return Starlette(routes=[Route("/talk", house.decorate(talk), methods=["GET", "POST"])])
 
 
-def _fastapi(house: House) -> FastAPI:
-    async def dependency(request: Request) -> AsyncIterator[None]:
-        await house.guest(request).dependency.run()
-        yield
+async def _dependency(request: Request) -> AsyncIterator[None]:
+    await request.app.state.house.guest(request).dependency.run()
+    yield
 
-    async def talk(request: Request, _: Annotated[None, Depends(dependency)]) -> AsyncIterator[str]:
+
+def _fastapi(house: House) -> FastAPI:
+    async def talk(request: Request, _: Annotated[None, Depends(_dependency)]) -> AsyncIterator[str]:
         async for word in house.talk(house.guest(request)):
             yield word
 
     app = FastAPI()
+    app.state.house = house
     app.add_api_route("/talk", house.decorate(talk), methods=["GET", "POST", "HEAD"])
 
     @app.exception_handler(LookupError)
@@ -217,14 +225,15 @@ _APPLICATIONS: dict[str, Callable[[House], ASGIApp]] = {
 
 
 @given(evening=evenings)
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(phases=[Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 async def test_every_place_comes_back(evening: Evening) -> None:
     house = House(evening)
     visits = []
     for number, guest in enumerate(evening.guests):
         await asyncio.sleep(guest.after)
         visits.append(asyncio.create_task(house.visit(number, guest)))
-    if evening.drains:
+    if evening.drains is not None:
+        await asyncio.sleep(evening.drains)
         house.streams._registry.drain()
     for visit in visits:
         await (await visit).over()

@@ -19,7 +19,7 @@ def sample(exited: float | None = 0.5, *wrong: str) -> Sample:
 
 def column(**samples: Sequence[Sample]) -> Column:
     """One server's launches."""
-    return Column(name="one", samples=samples, not_run={"dependent": "why not"})
+    return Column(name="one", family="a server", samples=samples, not_run={"dependent": "why not"})
 
 
 PLAN = Plan(servers=(), launches=2, crowd=1000)
@@ -31,6 +31,7 @@ PLAN = Plan(servers=(), launches=2, crowd=1000)
         ([sample(0.1), sample(0.3)], "200 / 300 ms"),
         ([sample(2.1), sample(2.3, "late")], "2.2 / 2.3 s, 1 of 2 wrong"),
         ([sample(None, "still there")], "never, 1 of 1 wrong"),
+        ([], "–"),
     ],
 )
 def test_a_cell_has_the_median_and_the_greatest_time_and_what_was_wrong(

@@ -27,7 +27,6 @@ PAUSE = 0.01
 
 journal = Writer(os.environ.get("SHUTDOWN_JOURNAL", os.devnull))
 keys: dict[str, str] = {}
-amounts = itertools.cycle(range(16, 400, 4))
 drain = float(os.environ.get("SHUTDOWN_DRAIN", DRAIN))
 streams = Streams(policy=Policy(drain=drain, cleanup=CLEANUP))
 
@@ -105,14 +104,44 @@ async def blocked(key: str) -> AsyncIterator[bytes]:
             await asyncio.sleep(PAUSE)
 
 
+class Room:
+    """How much a server takes of a stream whose client never reads: the first stream finds out."""
+
+    def __init__(self) -> None:
+        self._turns = itertools.count()
+        self._found: asyncio.Future[int] | None = None
+        self._measuring: asyncio.Task[None] | None = None
+
+    async def lines(self) -> int:
+        """How many to send: the first as many as it can, each later one a little less than was taken."""
+        turn = next(self._turns)
+        if not turn:
+            self._found = asyncio.get_running_loop().create_future()
+            self._measuring = current_stream().spawn(self._measure(self._found))
+            return 100_000
+        assert self._found is not None
+        return (await asyncio.shield(self._found)) // len(LINE) - turn
+
+    async def _measure(self, found: asyncio.Future[int]) -> None:
+        taken = 0
+        while not taken or current_stream().sent.bytes > taken:
+            taken = current_stream().sent.bytes
+            await asyncio.sleep(0.25)
+        found.set_result(taken)
+
+
+room = Room()
+
+
 @app.get("/behind")
 @streams.sse
 async def behind(key: str) -> AsyncIterator[str]:
-    """As much as the buffers on the way may just take, a little more for each that asks; then nothing."""
+    """As much as the buffers on the way just take, and then nothing."""
     async with watched(key):
-        for _ in range(next(amounts)):
+        for _ in range(await room.lines()):
+            journal.note(key, "chunk")
             yield LINE
-        journal.note(key, "chunk")
+            await asyncio.sleep(0.001)
         await for_ever()
 
 

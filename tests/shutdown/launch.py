@@ -123,7 +123,8 @@ class Launch:
         self._server = self._start({"SHUTDOWN_JOURNAL": str(path), "SHUTDOWN_DRAIN": str(self.case.drain)})
         self._await_startup()
         for name in self.case.names:
-            self._bring(name)
+            for _ in range(SITUATIONS[name].visitors):
+                self._bring(name)
         for name, key, visitor in self._visitors:
             self._await(name, key, SITUATIONS[name].there)
             if not visitor.greet():

@@ -38,6 +38,13 @@ class Served:
         """In test ids, and as `make matrix` has it."""
         return self.config.name
 
+    @property
+    def family(self) -> str:
+        """The server, whatever its options; of gunicorn's workers each is one."""
+        return (
+            "-".join(self.name.split("-")[:2]) if self.config.package == "gunicorn" else self.config.package
+        )
+
     def missing(self) -> list[str]:
         """The packages that are not installed."""
         return [each for each in (self.config.package, *self.needs) if find_spec(each) is None]

@@ -23,8 +23,9 @@ class Situation:
     Attributes:
         title: in the table.
         visitor: the client; it asks for the source of the situation's name.
+        visitors: how many of them there are.
         there: what the journal says of the source when it has come so far. "blocked": that its last chunk was
-            a while ago.
+            a while ago: it may be silent by itself, too.
         last: the same, when it is only after the visitor's last act that it has.
         told: what the client gets: the farewell of a stream, the refusal of a request, either, as hypercorn
             says nothing of the signal and it takes a moment to notice, a body that is visibly cut, or nothing
@@ -34,10 +35,12 @@ class Situation:
         outcomes: what its ending may say.
         needs_lifespan: a server without it drops requests at the signal, unless streams live.
         needs_one_worker: two requests have to come to the same process.
+        needs_buffers: it is about what fits between server and client; over HTTP/2 there is a window.
     """
 
     title: str
     visitor: type[Visitor]
+    visitors: int = 1
     there: str = "started"
     last: str | None = None
     told: Literal["farewell", "refusal", "either", "cut"] | None = None
@@ -46,11 +49,14 @@ class Situation:
     outcomes: frozenset[str] = frozenset({"drained"})
     needs_lifespan: bool = False
     needs_one_worker: bool = False
+    needs_buffers: bool = False
 
     def reason_against(self, served: Served) -> str | None:
         """Why it cannot be played on a server."""
         if self.needs_lifespan and not served.lifespan:
             return "dropped at the signal"
+        if self.needs_buffers and served.http == 2:
+            return "HTTP/2 has a window"
         return "requests go to any worker" if self.needs_one_worker and served.workers > 1 else None
 
     def reached(self, entries: list[Entry], what: str) -> bool:
@@ -67,7 +73,14 @@ SITUATIONS = {
     "idle": Situation(title="idle", visitor=Reader, told="farewell"),
     "sending": Situation(title="sending", visitor=Reader, told="farewell"),
     "blocked": Situation(title="blocked by a reader that never reads", visitor=Direct, there="blocked"),
-    "behind": Situation(title="idle, to a reader that never reads", visitor=Direct),
+    "behind": Situation(
+        title="idle, to a reader that never reads",
+        visitor=Direct,
+        visitors=12,
+        there="blocked",
+        needs_one_worker=True,
+        needs_buffers=True,
+    ),
     "raw": Situation(title="idle, raw bytes", visitor=Reader, told="cut"),
     "lingering": Situation(
         title="in cleanup", visitor=Leaver, last="cleanup", outcomes=frozenset({"client_gone"})

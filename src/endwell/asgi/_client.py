@@ -166,6 +166,19 @@ class ClientSocket:
         else:
             self._reset()
 
+    @property
+    def has_unsent(self) -> bool:
+        """The server is known to have bytes for the client that the kernel has no room for."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    def cut_off_at(self, when: float) -> None:
+        """Reset the connection at `when`, in the loop's time, if it is still open then."""
+        asyncio.get_running_loop().call_at(when, self._cut_off)
+
+    def _cut_off(self) -> None:
+        if not self.is_closed(self.descriptor()):
+            self.abort()
+
     def _reset(self) -> None:
         descriptor = self.descriptor()
         if self._transport is not None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from endwell.asgi._listening import Watch
 from endwell.asgi._signals import Ear, Handler, is_handled
-from endwell.asgi._sockets import port_of
+from endwell.asgi._sockets import UNIX, port_of
 from endwell.lifecycle import LAST
 from endwell.observe import logger
 from endwell.types import Scope
@@ -118,9 +118,8 @@ class Departure:
             self._start_without_lifespan()
         self._live = True
         self._server = scope.get("server")
-        port = port_of(scope)
-        if port is not None and not self._begun:
-            self._watch.go_on(port)
+        if not self._begun:
+            self._watch.go_on(port_of(scope) or UNIX)
 
     def _start_without_lifespan(self) -> None:
         self._start(in_lifespan=False)

@@ -197,7 +197,10 @@ def _begin(stream: Stream, connection: HTTPConnection, pump: Pump, home: Registr
 def _end(stream: Stream, connection: HTTPConnection, attention: Follower, home: Registry | Alone) -> None:
     try:
         attention.stop()
-        connection.client.settle()
+        client = connection.client
+        client.settle()
+        if home.is_going() or client.has_unsent:
+            home.see_off(client)
     finally:
         home.over(stream)
 

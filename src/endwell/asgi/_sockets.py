@@ -33,6 +33,9 @@ _TCP_INFO = struct.Struct("=24xI92xQ16xI")
 """`tcpi_unacked`, `tcpi_bytes_acked` and `tcpi_notsent_bytes` in `struct tcp_info`, there since Linux 4.6."""
 
 
+UNIX = 0
+"""What stands for the port of a unix socket: no TCP socket listens on it."""
+
 _TCP_CLOSE = 7
 """The state of a connection that is over."""
 
@@ -146,6 +149,8 @@ def scan() -> Sockets:
 
 def _note(each: socket.socket, seen: Sockets) -> None:
     own = each.getsockname()
+    if isinstance(own, (str, bytes)) and is_listening(each):
+        seen.listening.setdefault(UNIX, []).append(each.fileno())
     if not isinstance(own, tuple) or len(own) < 2:  # noqa: PLR2004 - (host, port, …)
         return
     seen.ports.add(own[1])

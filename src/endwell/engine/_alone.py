@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from endwell.engine._registry import VANISHED
+from endwell.engine._registry import VANISHED, Parting
 from endwell.engine._stream import Stream
 from endwell.observe import Callback, Ending, Notifier, is_logged, log_ending
 from endwell.settings import Policy
@@ -44,6 +44,9 @@ class Alone:
 
     def forget(self, stream: Stream) -> None:
         """It could not begin."""
+
+    def see_off(self, client: Parting) -> None:
+        """It is nobody's affair."""
 
     def tell(self, ending: Ending, callbacks: Iterable[Callback]) -> None:
         """Tell callbacks, and the log, of an ending."""

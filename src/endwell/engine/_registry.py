@@ -77,6 +77,16 @@ class Known(NamedTuple):
     live: bool
 
 
+class Parting(Protocol):
+    """The connection of a stream that is over."""
+
+    def is_closed(self) -> bool:
+        """The server has closed it."""
+
+    def cut_off_at(self, when: float) -> None:
+        """Reset it at `when`, in the loop's time, if it is still open then."""
+
+
 class Watch(Protocol):
     """Learns, while streams are alive, that the process goes away."""
 
@@ -136,6 +146,7 @@ class Registry:
         self._notifier = Notifier(policy.cleanup)
         self._settling: list[Latch] = []
         self._waits: set[asyncio.Timeout] = set()
+        self._parting: list[Parting] = []
 
     def open(self) -> None:
         """A new life of the application begins: streams are welcome again."""
@@ -189,6 +200,15 @@ class Registry:
         if not self._live and self.watch is not None:
             self.watch.idle()
         self._settle_if_empty()
+
+    def see_off(self, client: Parting) -> None:
+        """A stream is over, but its server may have bytes that the client does not take: it shall not stay.
+
+        Most servers end only when all of their connections have.
+        """
+        self._parting = [each for each in self._parting if not each.is_closed()] + [client]
+        if self._over_by is not None:
+            client.cut_off_at(self._over_by - LAST)
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -270,6 +290,8 @@ class Registry:
         self._shut()
         plan = DrainPlan(self.policy, asyncio.get_running_loop().time(), len(self._live))
         self._over_by = plan.over_by
+        for part in self._parting:
+            part.cut_off_at(plan.over_by - LAST)
         for stream in list(self._live.values()):
             stream.leave_by(*plan.next(stream.policy, says_goodbye=stream.says_goodbye))
 
@@ -277,7 +299,9 @@ class Registry:
         """End every stream now, with no more than a moment for its cleanup."""
         self._shut()
         now = asyncio.get_running_loop().time()
-        self._over_by = now + LAST
+        self._over_by = now + LAST if self._over_by is None else min(self._over_by, now + LAST)
+        for part in self._parting:
+            part.cut_off_at(self._over_by)
         for stream in list(self._live.values()):
             stream.leave_by(now, self._over_by)
         for wait in self._waits:

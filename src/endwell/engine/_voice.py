@@ -12,7 +12,7 @@ from endwell.lifecycle import Cause
 from endwell.settings import Policy
 from endwell.wire import SSE, Dialect, Format, Numbered, Told, at_boundary
 
-_TOO_MANY, _UNAVAILABLE = 429, 503
+_UNAVAILABLE = 503
 _RETRY = (1000, 3000)
 _NOT_AGAIN = (Cause.STOP, Cause.SOURCE_RAISED)
 """Causes after which an EventSource is not to start over: that would do what was not wanted, or fail."""
@@ -106,7 +106,7 @@ class Voice:
             cause: Why.
             span: Range of seconds after which to come back; None for the policy's `retry`.
         """
-        if told.status not in (_TOO_MANY, _UNAVAILABLE):
+        if told.status != _UNAVAILABLE and cause is not Cause.OVER_KEY:  # a source's own 429 is the source's
             return Refusal(told.status, refusal(self._dialect, told))
         if cause is not Cause.STOP and self._spares_event_sources():
             in_ms = (span[0] * 1000, span[1] * 1000) if span else self._policy.retry or _RETRY

@@ -36,9 +36,11 @@ class Admission:
         self._registry = registry
         self._gates = gates
         self._prototype = prototype
+        self._keeps_body = False
 
-    def before(self, signature: inspect.Signature) -> inspect.Signature:
+    def before(self, signature: inspect.Signature, *, reads: bool) -> inspect.Signature:
         """The signature with the admission as its first parameter; as it is without FastAPI."""
+        self._keeps_body = reads
         if importlib.util.find_spec("fastapi") is None:
             return signature
         from fastapi import Depends  # noqa: PLC0415 - an extra
@@ -63,7 +65,7 @@ class Admission:
         if not self._prototype.needs_a_source(request.scope):
             yield
             return
-        entry = Entry(Pump(request.receive, keep_all=True))
+        entry = Entry(Pump(request.receive, keep_all=self._keeps_body))
         await entry.pass_through(self._registry, self._gates, request)
         try:
             if entry.refused is not None:

@@ -41,8 +41,8 @@ class Call:
 class Dependency(Protocol):
     """A dependency that is none of the function's own."""
 
-    def before(self, signature: inspect.Signature) -> inspect.Signature:
-        """The signature with it as its first parameter."""
+    def before(self, signature: inspect.Signature, *, reads: bool) -> inspect.Signature:
+        """The signature with it as its first parameter; `reads` says that the function has the request."""
 
     def take(self, kwargs: dict[str, Any]) -> None:
         """Leave what it gave out of a call."""
@@ -67,7 +67,7 @@ def endpoint_for(
     signature, request = _with_parameter(signature, Request, HTTPConnection)
     signature, response = _with_parameter(signature, Response)
     if first is not None:
-        signature = first.before(signature)
+        signature = first.before(signature, reads=not request.added)
 
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
         if first is not None:
