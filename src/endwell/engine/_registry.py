@@ -30,6 +30,8 @@ REMEMBERED = 4096
 
 _AFTER = 0.05
 """Seconds in which streams that were given up report it."""
+_FEW = 64
+"""Connections of streams that are over among which nobody looks for closed ones."""
 _TURNS = 8
 """Turns of the loop for the same, where it is late: that time has passed before any of them could."""
 
@@ -147,11 +149,13 @@ class Registry:
         self._settling: list[Latch] = []
         self._waits: set[asyncio.Timeout] = set()
         self._parting: list[Parting] = []
+        self._crowded = _FEW
 
     def open(self) -> None:
         """A new life of the application begins: streams are welcome again."""
         self._going = Latch()
         self._over_by = self._loop = None
+        self._parting.clear()
         for gate in self._gates:
             gate.open()
 
@@ -206,9 +210,12 @@ class Registry:
 
         Most servers end only when all of their connections have.
         """
-        self._parting = [each for each in self._parting if not each.is_closed()] + [client]
+        self._parting.append(client)
         if self._over_by is not None:
             client.cut_off_at(self._over_by - LAST)
+        elif len(self._parting) > self._crowded:
+            self._parting = [each for each in self._parting if not each.is_closed()]
+            self._crowded = 2 * len(self._parting) + _FEW
 
     @contextmanager
     def answering(self) -> Iterator[None]:
