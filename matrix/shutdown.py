@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -98,7 +99,7 @@ class Column:
 
 
 def run(plan: Plan) -> list[Column]:
-    """Launch all of it; what happens to the machine meanwhile happens to every server.
+    """Launch all of it.
 
     Ctrl-C stops it, and what there is by then is reported.
     """
@@ -126,7 +127,9 @@ def _batches(plan: Plan) -> list[list[Part]]:
     launches = [
         (number / times[part[0].family], part) for part in parts for number in range(times[part[0].family])
     ]
-    launches.sort(key=lambda launch: launch[0])  # those of each are spread over the whole time
+    # Those of each server are spread over the whole time, and mixed: some take more to end than others.
+    random.Random(0).shuffle(launches)
+    launches.sort(key=lambda launch: launch[0])
     order = [part for _, part in launches]
     return [order[at : at + TOGETHER] for at in range(0, len(order), TOGETHER)] + crowds
 

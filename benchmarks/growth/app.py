@@ -31,6 +31,8 @@ PEERS = ("endwell", "raw")
 ID_HEADER = "Stream-Id"
 RARELY = (700, 10, 1_000)
 """For `gc.set_threshold`: a hundred times fewer full collections than CPython's (700, 10, 10)."""
+MUCH = "x" * 49_152
+"""The token of those that nobody reads any more: it fills every buffer on the way within 6 s."""
 GOLDEN = 0.618034
 """Successive multiples of it, without their whole part, lie evenly: so do the streams' events in a period."""
 
@@ -38,16 +40,17 @@ GOLDEN = 0.618034
 async def events(request: Request) -> AsyncIterator[dict[str, Any]]:
     """One event at once, then one each period; whose it is, which, and when it was due are in its id.
 
-    Query: `number` of the stream, `period` in seconds, and `size`, bytes that each event is longer.
+    Query: `number` of the stream, and `period` in seconds.
     """
     query = request.query_params
     number, period = int(query["number"]), round(float(query["period"]) * 1e9)
-    more = {"more": "x" * size} if (size := int(query.get("size", 0))) else {}
+    longer: set[int] = request.app.state.longer
     due = begun = time.monotonic_ns()
     for index in itertools.count():
         if (wait := due - time.monotonic_ns()) > 0:
             await asyncio.sleep(wait / 1e9)
-        yield {"id": f"{number}/{index}/{due}", "token": " streaming", "finish_reason": None, **more}
+        token = MUCH if number in longer else " streaming"
+        yield {"id": f"{number}/{index}/{due}", "token": token, "finish_reason": None}
         due = begun + round(period * (1 + index + number * GOLDEN % 1))
 
 
@@ -75,6 +78,10 @@ def application(peer: str, send: float) -> Starlette:
     async def ends(request: Request) -> Response:
         return JSONResponse(endings)
 
+    async def lengthen(request: Request) -> Response:
+        request.app.state.longer.add(int(request.path_params["number"]))
+        return JSONResponse("longer")
+
     async def raw(request: Request) -> ASGIApp:
         return respond(events(request), None)
 
@@ -87,11 +94,14 @@ def application(peer: str, send: float) -> Starlette:
     routes = [
         Route("/stream", streams.sse(events) if peer == "endwell" else raw),
         Mount("/streams", streams.stop_endpoint()),
+        Route("/longer/{number}", lengthen, methods=["POST"]),
         Route("/seen", seen),
         Route("/census", counted),
         Route("/endings", ends),
     ]
-    return Starlette(routes=routes, lifespan=streams.compose(watched))
+    app = Starlette(routes=routes, lifespan=streams.compose(watched))
+    app.state.longer = set()
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -142,8 +142,8 @@ def _open(crowd: Crowd, streams: int) -> Members:
     shares[STAYS] = streams - sum(shares.values())
     members, opened = {}, 0
     for way, share in shares.items():
-        query = f"period={PERIOD}&size={way.size}"
-        members[way] = crowd.open(range(opened, opened + share), query, narrow=way.size > 0)
+        numbers = range(opened, opened + share)
+        members[way] = crowd.open(numbers, f"period={PERIOD}", narrow=way.is_narrow)
         opened += share
     return members
 

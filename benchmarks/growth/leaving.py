@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from benchmarks.growth.clients import Crowd, Reader
 
 WHILE = 15.0  # seconds in which they leave; those who stop reading in a third of it, as that takes its time
-LONG, VERY_LONG = 12_288, 49_152  # bytes; what fills every buffer on the way within 6 s
 PAUSE = 5.0  # seconds
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
 SEED = 1
@@ -32,13 +31,13 @@ class Way:
     Attributes:
         name: in words.
         outcome: what the stream's must be.
-        size: bytes that its streams' events are longer.
+        is_narrow: they can hold next to nothing that they have not read.
         sees_the_end: its client reads to the end, so that it must have every chunk that the server took.
     """
 
     name: str
     outcome: str = "client_gone"
-    size: int = 0
+    is_narrow: bool = False
     sees_the_end: bool = False
 
 
@@ -46,8 +45,8 @@ CLOSES = Way("close the connection")
 RESETS = Way("reset it")
 HALF_CLOSES = Way("close their half of it")
 STOPS = Way("are stopped by a button", "stopped", sees_the_end=True)
-TEARS = Way("close it in the middle of an event", size=LONG)
-STALLS = Way("stop reading", "slow_client", size=VERY_LONG)
+TEARS = Way("close it in the middle of an event")
+STALLS = Way("stop reading", "slow_client", is_narrow=True)
 PAUSES = Way(f"do not read for {PAUSE:g} s, and then again")
 STAYS = Way("read to the end")
 LEAVES = (CLOSES, RESETS, HALF_CLOSES, STOPS, TEARS, STALLS)
@@ -65,8 +64,6 @@ def plan(crowd: Crowd, members: Members, button: socket.socket) -> Iterator[tupl
 
 def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iterator[tuple[float, Act]]:
     """What one does, so many seconds from when it begins."""
-    if way in (STALLS, PAUSES):
-        yield 0, partial(crowd.leave_alone, reader)
     if way is CLOSES:
         yield 0, partial(_close, crowd, reader)
     elif way is RESETS:
@@ -77,7 +74,10 @@ def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iter
         yield 0, partial(_stop, button, reader)
     elif way is TEARS:
         yield 0, partial(_tear, reader)
+    elif way is STALLS:
+        yield 0, partial(_stall, crowd, button, reader)
     elif way is PAUSES:
+        yield 0, partial(crowd.leave_alone, reader)
         yield PAUSE, partial(_read_on, crowd, reader)
 
 
@@ -92,8 +92,17 @@ def _reset(crowd: Crowd, reader: Reader) -> None:
 
 
 def _stop(button: socket.socket, reader: Reader) -> None:
-    """Press it; the answers are read later, all together."""
-    path = f"/streams/{reader.stream}/stop"
+    _press(button, f"/streams/{reader.stream}/stop")
+
+
+def _stall(crowd: Crowd, button: socket.socket, reader: Reader) -> None:
+    """Read no more; and have more come, for until every buffer is full it is not to be seen."""
+    crowd.leave_alone(reader)
+    _press(button, f"/longer/{reader.number}")
+
+
+def _press(button: socket.socket, path: str) -> None:
+    """Ask for it; the answers are read later, all together."""
     button.send(f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Length: 0\r\n\r\n".encode())
 
 

@@ -37,13 +37,13 @@ def put(page: Path, name: str, content: str) -> None:
 
 
 def _preface(report: Report) -> str:
-    about = report.about
+    about, rounds = report.about, report.figures.rounds()
     machine = about["machine"]
     versions = ", ".join(
         f"{name} {number}" for name, number in about["packages"].items() if name != "endwell"
     )
     return (
         f"{about['date']}, {machine['processor']} with {machine['cores']} cores, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, {versions}. Medians of {about['rounds']} interleaved rounds, with "
+        f"Python {machine['python']}, {versions}. Medians of {rounds} interleaved rounds, with "
         "the least and the greatest."
     )

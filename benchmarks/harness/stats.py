@@ -67,6 +67,11 @@ class Figures:
         ]
         return Spread.of(paired) if paired else None
 
+    def rounds(self) -> str:
+        """How many there were of each work: "5", or "3 to 5"."""
+        counts = {max(len(of_peer) for of_peer in by_peer.values()) for by_peer in self._samples.values()}
+        return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
+
     def client(self, subject: Subject) -> float:
         """The greatest share of its core that the client was busy."""
         found = self._samples[subject].values()

@@ -27,6 +27,7 @@ STREAMS = 1_000
 SECONDS = 10.0
 PERIOD = 50_000_000  # ns from one token of a stream to its next
 LEAD = 100_000_000  # ns from the word to begin until the first token
+SETTLED = 500_000_000  # ns from there until counting begins: what is late then is late at the end as well
 TIME = re.compile(rb'"chatcmpl-8([0-9a-f]{16})"')
 CUT = 27  # bytes of a time that may have come before its last
 
@@ -105,15 +106,16 @@ def measure(server: Served, scale: float) -> Mapping[str, float]:
             for stream in crowd.open_started([f"/stream?{number}" for number in range(STREAMS)])
         }
         begins = int(get(server.port, "/begin"))
-        end = begins + round(SECONDS * scale * 1e9)
-        read(crowd, readers, begins)
+        end = begins + SETTLED + round(SECONDS * scale * 1e9)
+        read(crowd, readers, begins + SETTLED)
+        before = sum(len(reader.due) for reader in readers.values())
         with server.account() as spent:
             read(crowd, readers, end)
-        came = sum(len(reader.due) for reader in readers.values())
+        came = sum(len(reader.due) for reader in readers.values()) - before
         late = [delay for reader in readers.values() for delay in reader.until(end)]
     if not came:
         raise BenchmarkError("no token came")
-    due = STREAMS * (end - begins) / PERIOD
+    due = STREAMS * SECONDS * scale * 1e9 / PERIOD
     return {
         "token": spent.server / came * 1e6,
         "rate": came / due,

@@ -15,17 +15,13 @@ from benchmarks.harness.process import BenchmarkError
 
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less of everything, and events so long that buffers are full at once."""
-    for name, value in {"WARM": 2, "SETTLE": 0.1, "SEND": 0.5, "SECONDS": 5.0}.items():
+    """Less of everything."""
+    for name, value in {"WARM": 2, "SETTLE": 0.1, "SEND": 0.5, "SECONDS": 9.0}.items():
         monkeypatch.setattr(crowd, name, value)
     for name, value in {"WHILE": 1.5, "PAUSE": 1.0}.items():
         monkeypatch.setattr(leaving, name, value)
     for name, value in {"WARM": 2, "SETTLE": 0.1, "RATE": 200, "SECONDS": 1.0, "ENOUGH": 0.1}.items():
         monkeypatch.setattr(steps, name, value)
-    stalls = replace(leaving.STALLS, size=1_000_000)
-    monkeypatch.setattr(leaving, "STALLS", stalls)
-    monkeypatch.setattr(crowd, "STALLS", stalls)
-    monkeypatch.setattr(crowd, "LEAVES", (*leaving.LEAVES[:-1], stalls))
 
 
 @pytest.mark.usefixtures("_hasty")

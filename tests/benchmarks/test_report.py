@@ -138,12 +138,14 @@ def test_the_page_is_filled_between_its_marks(tmp_path: Path) -> None:
         for name in ("targets", "peers")
     ]
     path.write_text("\n".join(["before", *marks, "after"]))
-    made = report(*samples(raw=[10], endwell=[2]))
+    other = READY._replace(metric="hundred")
+    made = report(*samples(raw=[10, 10], endwell=[2]), *samples(other, raw=[10]))
     page.write(made, path)
     text = path.read_text()
     assert made.targets() in text
     assert made.peers() in text
     assert "old" not in text
+    assert "Medians of 1 to 2 interleaved rounds" in text
     assert (text.startswith("before"), text.endswith("after")) == (True, True)
     assert path.with_suffix(".svg").read_text() == draw(made)
 

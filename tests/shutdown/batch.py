@@ -17,7 +17,7 @@ from tests.shutdown.launch import Case, Launch, NotReached, Report
 AT_A_TIME = 4
 """Servers that are starting."""
 GAP = 0.1
-"""Seconds between two signals, and so between two ends: that of a process takes the processor too."""
+"""Seconds between two signals, for each process: its end takes the processor too."""
 
 
 def launch(cases: Sequence[Case], folder: Path) -> list[Report | str]:
@@ -33,7 +33,7 @@ def launch(cases: Sequence[Case], folder: Path) -> list[Report | str]:
             failed = list(starting.map(lambda each: _failure(each.start), launches))
         for at, each in enumerate(launches):
             failed[at] = failed[at] or _failure(each.signal)
-            time.sleep(GAP)
+            time.sleep(GAP * each.case.served.processes)
         return [each.finish() if why is None else why for each, why in zip(launches, failed, strict=True)]
 
 

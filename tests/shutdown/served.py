@@ -11,6 +11,10 @@ _TESTED = {config.name: config for config in CONFIGS}
 _GUNICORN = ("gunicorn", "{app}", "--bind", "{host}:{port}", "--log-level", "warning", "--no-control-socket")
 
 
+SUPERVISED = ("hypercorn", "granian", "gunicorn")
+"""They have a process that serves nothing, also with one worker."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Served:
     """One server configuration.
@@ -37,6 +41,11 @@ class Served:
     def name(self) -> str:
         """In test ids, and as `make matrix` has it."""
         return self.config.name
+
+    @property
+    def processes(self) -> int:
+        """How many there are, with the one that sees to the workers."""
+        return self.workers + (self.workers > 1 or self.config.package in SUPERVISED)
 
     @property
     def family(self) -> str:

@@ -15,7 +15,7 @@ from tests.servers.servers import Server
 
 SMALL_BUFFER = 8192
 HELLO = b"hello"
-PATIENCE = 30.0
+PATIENCE = 120.0
 """Seconds after which curl gives up by itself: it only bounds a failing test."""
 
 

@@ -30,10 +30,10 @@ REMEMBERED = 4096
 
 _AFTER = 0.05
 """Seconds in which streams that were given up report it."""
-_FEW = 64
-"""Connections of streams that are over among which nobody looks for closed ones."""
 _TURNS = 8
 """Turns of the loop for the same, where it is late: that time has passed before any of them could."""
+_FEW = 64
+"""Connections of streams that are over among which nobody looks for closed ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
