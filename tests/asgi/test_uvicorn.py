@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -74,3 +74,21 @@ async def test_a_cycle_without_what_is_looked_for_is_left_alone() -> None:
     Other.__module__ = "uvicorn.protocols.other"
     assert _uvicorn.flow_of(Other().receive) is None
     assert _uvicorn.CloseDelimited.where_needed({"http_version": "1.0"}, Other().receive) is None
+
+
+def _no_longer() -> int:
+    """As asyncio's transport of TLS answers when it was aborted."""
+    raise AttributeError("'NoneType' object has no attribute '_get_write_buffer_size'")
+
+
+@pytest.mark.parametrize(
+    ("size", "has"),
+    [(lambda: 5, True), (lambda: 0, False), (_no_longer, False)],
+    ids=["some", "none", "over"],
+)
+def test_a_transport_that_is_over_holds_nothing(size: Callable[[], int], has: bool) -> None:
+    class Closed(asyncio.Transport):
+        def get_write_buffer_size(self) -> int:
+            return size()
+
+    assert _uvicorn.has_unsent(Closed()) is has

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from endwell.asgi import _sockets
 from endwell.asgi._lookup import look_up
-from endwell.asgi._uvicorn import abort, beneath, hang_up, mark_disconnected, transport_of
+from endwell.asgi._uvicorn import abort, beneath, hang_up, has_unsent, mark_disconnected, transport_of
 from endwell.types import Receive, Scope
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ class ClientSocket:
     @property
     def has_unsent(self) -> bool:
         """The server is known to have bytes for the client that the kernel has no room for."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+        return self._transport is not None and has_unsent(self._transport)
 
     def cut_off_at(self, when: float) -> None:
         """Reset the connection at `when`, in the loop's time, if it is still open then."""

@@ -86,6 +86,14 @@ def abort(receive: Receive, transport: asyncio.Transport) -> None:
     mark_disconnected(receive)
 
 
+def has_unsent(transport: asyncio.Transport) -> bool:
+    """Whether a transport holds bytes that the kernel has no room for."""
+    try:
+        return transport.get_write_buffer_size() > 0
+    except (AttributeError, NotImplementedError):  # asyncio's of TLS, when it is over
+        return False
+
+
 def hang_up(receive: Receive, transport: asyncio.Transport) -> None:
     """End the connection that uvicorn's own `receive` belongs to, when what waits in it is sent."""
     transport.close()
