@@ -3,7 +3,7 @@
 #   make demo     the demo application, and its address        make docs     the documentation, in docs/_build/html
 #   make test     everything that must pass                    make bench    the benchmarks (ARGS="--quick 1 5")
 #   make prove    the same laws with many more examples        make clean    away with all that make made
-#   make matrix   every way of leaving, on every server (4 minutes; ARGS="--quick --only granian,daphne")
+#   make matrix   every way to leave and to shut down, on every server (12 minutes; ARGS="--quick --only daphne")
 #
 #   make lint, make types, make unit: parts of `make test`     make format   put the source in order
 #

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.fleet import chart, returns, stops
 from benchmarks.harness import machine
+from benchmarks.harness.markdown import put
 
 CLIENTS = 5_000
 PACKAGES = ("uvicorn", "httptools", "uvloop", "starlette")
@@ -64,12 +65,7 @@ def _keep(what: str, data: object) -> None:
 def _write_page(what: str, table: str) -> None:
     """Put the table between its marks."""
     begin, end = f"<!-- begin: python -m benchmarks.fleet {what} --docs -->", f"<!-- end of {what} -->"
-    before, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{PAGE} needs the lines {begin} and {end}")
-    text = f"{before}{begin}\n{_preface()}\n\n{table}\n{end}{after}"
-    PAGE.write_text(text, encoding="utf-8")
+    put(PAGE, begin, end, f"{_preface()}\n\n{table}\n")
 
 
 def _preface() -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.fleet.clients import Fleet
 from benchmarks.fleet.server import running
-from benchmarks.harness import machine
+from benchmarks.harness import machine, markdown
 from benchmarks.harness.process import BenchmarkError
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ def table(results: Sequence[Returns]) -> str:
         "distance from the promise",
         "served after p50 / p99 / max",
     )
-    rows = [head, ["---"] * len(head), *map(_row, results)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown.table(head, ["---"] * len(head), [*map(_row, results)])
 
 
 def _row(returns: Returns) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.growth import chart, crowd, report, steps
 from benchmarks.growth.app import PEERS
 from benchmarks.harness import machine
+from benchmarks.harness.markdown import put
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "growth.md"
@@ -66,13 +67,9 @@ def _put(what: str, table: str) -> None:
         ValueError: The page has none.
     """
     begin, end = f"<!-- begin: python -m benchmarks.growth {what} --docs -->", f"<!-- end of {what} -->"
-    before, found, rest = PAGE.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{PAGE} needs the lines {begin} and {end}")
     about = machine.description()
     where = f"{datetime.now(UTC):%Y-%m-%d}, Linux {about['kernel']}, Python {about['python']}."
-    PAGE.write_text(f"{before}{begin}\n{where}\n\n{table}\n{end}{after}", encoding="utf-8")
+    put(PAGE, begin, end, f"{where}\n\n{table}\n")
 
 
 if __name__ == "__main__":

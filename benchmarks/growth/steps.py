@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.growth.clients import Crowd
 from benchmarks.growth.server import Seen, running
+from benchmarks.harness import markdown
 from benchmarks.harness.process import BenchmarkError
 
 if TYPE_CHECKING:
@@ -143,8 +144,7 @@ def table(steps: Sequence[Step]) -> str:
         "longest pause opening / open / closing",
         "left to the collector",
     )
-    rows = [head, ["---"] * len(head), *map(_row, steps)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return markdown.table(head, ["---"] * len(head), [*map(_row, steps)])
 
 
 def _row(step: Step) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.harness.markdown import put
 from benchmarks.harness.picture import draw
 from benchmarks.harness.process import ROOT
 
@@ -17,23 +18,19 @@ PAGE = ROOT / "docs" / "reference" / "speed.md"
 
 def write(report: Report, page: Path = PAGE) -> None:
     """Put both tables between their marks, and the picture beside the page."""
-    put(page, "targets", f"{_preface(report)}\n\n{report.targets()}")
-    put(page, "peers", "\n\n".join(part for part in (report.peers(), report.notes()) if part))
+    _put(page, "targets", f"{_preface(report)}\n\n{report.targets()}")
+    _put(page, "peers", "\n\n".join(part for part in (report.peers(), report.notes()) if part))
     page.with_suffix(".svg").write_text(draw(report), encoding="utf-8")
 
 
-def put(page: Path, name: str, content: str) -> None:
+def _put(page: Path, name: str, content: str) -> None:
     """Put `content` between the page's marks of that name.
 
     Raises:
         ValueError: The page has no such marks.
     """
     begin, end = f"<!-- {name}: written by python -m benchmarks --docs -->", f"<!-- end of {name} -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        raise ValueError(f"{page} needs the lines {begin} and {end}")
-    page.write_text(f"{before}{begin}\n{content}\n{end}{after}", encoding="utf-8")
+    put(page, begin, end, f"{content}\n")
 
 
 def _preface(report: Report) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import workloads
-from benchmarks.harness import machine
+from benchmarks.harness import machine, markdown
 from benchmarks.harness.rounds import MAIN_SERVER, Results, Sample
 from benchmarks.harness.stats import Figures, Spread, Subject
 from benchmarks.workloads.base import BASELINE, SUBJECT
@@ -180,7 +180,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = ["-" * width for width in widths]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (padded[0], rule, *padded[1:]))
+    return markdown.table(padded[0], rule, padded[1:])
 
 
 def _versions() -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import workloads
+from benchmarks.harness.markdown import put
 from benchmarks.harness.process import ROOT
 from benchmarks.profiles.floors import FLOORS
 from benchmarks.profiles.loads import UNITS
@@ -41,11 +42,7 @@ def write(text: str, preface: str, page: Path = PAGE) -> None:
     Raises:
         ValueError: It has none.
     """
-    before, found, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not (found and closed):
-        raise ValueError(f"{page} needs the lines {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{preface}\n\n{text}{END}{after}", encoding="utf-8")
+    put(page, BEGIN, END, f"{preface}\n\n{text}")
 
 
 def _name(profile: Profile, when: str) -> str:

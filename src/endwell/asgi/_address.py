@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Protocol, TypeAlias
 
 from endwell.errors import ConfigurationError
-from endwell.types import Scope
+from endwell.settings import is_whole
+from endwell.types import Scope, is_header_name
 
 UNIX = "unix"
 HOPS = 32
 """Entries of a header that are looked at: there are fewer proxies, and a client may send 64 KiB of commas."""
 
 _BITS = 128
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _Address: TypeAlias = IPv4Address | IPv6Address
 _Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -150,7 +149,7 @@ def _network(text: Any) -> _Network:
 
 
 def _checked_header(name: Any) -> bytes:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not is_header_name(name):
         raise ConfigurationError(f"header must be the name of a header; got {name!r}")
     if name.lower() == "forwarded":
         raise ConfigurationError(f"header must be one with nothing but addresses; got {name!r}")
@@ -158,6 +157,6 @@ def _checked_header(name: Any) -> bytes:
 
 
 def _checked_prefix(bits: Any) -> int:
-    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= _BITS:
+    if not is_whole(bits, 1, _BITS):
         raise ConfigurationError(f"ipv6_prefix must be a whole number from 1 to {_BITS}; got {bits!r}")
     return bits

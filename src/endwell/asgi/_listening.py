@@ -57,7 +57,7 @@ def find(ports: Iterable[int]) -> list[Listening] | None:
 class Watch:
     """Looks after the listening sockets of the ports that requests come by, on the event loop that makes it.
 
-    Where none is in this process (a test client, a unix socket, a parent that accepts for it), or where there
+    Where none is in this process (a test client, a parent that accepts for it), or where there
     is no /proc to find them in, nothing is ever noticed.
 
     Args:

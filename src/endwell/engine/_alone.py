@@ -22,9 +22,7 @@ class Alone:
     __slots__ = ("_notifier", "_policy")
 
     vanished = VANISHED
-    draining = False
     id_header = watch = None
-    callbacks = ()
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy

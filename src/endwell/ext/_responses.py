@@ -20,7 +20,7 @@ from endwell.ext._endpoints import share
 from endwell.lifecycle import Cause
 from endwell.observe import Callback
 from endwell.settings import Policy, check_known
-from endwell.types import Source
+from endwell.types import Source, is_header_name
 from endwell.wire import (
     AGUI,
     AISDK,
@@ -54,7 +54,6 @@ _NOT_FOR_EVENT_SOURCE = (OpenAIChat, OpenAIResponses, Anthropic, AISDK, AGUI)
 _BYTES = "application/octet-stream"
 _WITH_BODY = frozenset(range(200, 600)) - {204, 205, 304}
 _VALUE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 
 
 class StreamOptions(TypedDict, total=False):
@@ -354,7 +353,7 @@ def _check_headers(headers: Any) -> dict[str, str]:
 
 def check_header(name: Any, value: Any) -> str:
     """Return a header's name in lower case; raise ConfigurationError if it or its value cannot be sent."""
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not is_header_name(name):
         raise ConfigurationError(f"header {name!r} is no header name")
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise ConfigurationError(

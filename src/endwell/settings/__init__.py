@@ -4,7 +4,7 @@ All durations are seconds (int or float). `None` switches a limit off where that
 checked when it is built, so that a wrong value fails at import, not in the middle of a stream.
 """
 
-from endwell.settings._checks import check_count, check_duration, check_known
+from endwell.settings._checks import check_count, check_duration, check_known, is_whole
 from endwell.settings._deployment import LEEWAY, Deployment
 from endwell.settings._limits import Limits
 from endwell.settings._policy import MAX_RETRY, Finish, Grace, OnLeave, Policy
@@ -21,4 +21,5 @@ __all__ = [
     "check_count",
     "check_duration",
     "check_known",
+    "is_whole",
 ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
 
-from endwell.settings._checks import check_count, check_duration, check_known
+from endwell.settings._checks import Options, check_count, check_duration
 from endwell.settings._policy import Policy
 
 LEEWAY = 0.5
@@ -14,7 +13,7 @@ LEEWAY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class Deployment(Options):
     """The numbers of the platform that must fit those of the `Policy`, so that a deployment cuts no stream.
 
     `Streams(deployment=…)` logs a warning for each problem when the application starts, and a test of your
@@ -45,12 +44,6 @@ class Deployment:
     app_shutdown: float = 1.0
     streams: int | None = None
     streams_per_second: int = 1000
-
-    def __new__(cls, **options: Any) -> Self:
-        """Name the nearest option when one is unknown; everything else is the dataclass's own affair."""
-        for name in options:
-            check_known(name, {field.name for field in fields(cls)}, "Deployment")
-        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         check_duration("grace_period", self.grace_period)

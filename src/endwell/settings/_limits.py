@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 from endwell.errors import ConfigurationError
-from endwell.settings._checks import check_duration, check_known, is_whole
+from endwell.settings._checks import Options, check_duration, check_span, is_whole
 
 MAX_RETRY_AFTER = 86_400
 """Longest Retry-After in s, a day: who is sent away for longer is not expected back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Options):
     """How many streams may be open at once in this process; who is over a limit is refused.
 
     A stream is refused before its source starts. Its outcome is `rejected`. `Limits()` limits nothing.
@@ -47,17 +47,11 @@ class Limits:
     retry_after: tuple[int, int] = (1, 5)
     memory: float | None = None
 
-    def __new__(cls, **options: Any) -> Self:
-        """Name the nearest option when one is unknown; everything else is the dataclass's own affair."""
-        for name in options:
-            check_known(name, {field.name for field in fields(cls)}, "Limits")
-        return object.__new__(cls)
-
     def __post_init__(self) -> None:
         for name in ("total", "per_key", "queue"):
             _check_limit(name, getattr(self, name))
         check_duration("wait", self.wait)
-        _check_retry_after(self.retry_after)
+        check_span("retry_after", self.retry_after, unit="seconds", least=1, most=MAX_RETRY_AFTER)
         _check_share("memory", self.memory)
         if self.key is not None and not callable(self.key):
             raise ConfigurationError(f"key must be a callable of the request, or None; got {self.key!r}")
@@ -83,13 +77,3 @@ def _check_share(name: str, value: Any) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value <= 1:
         raise ConfigurationError(f"{name} must be a share, more than 0, at most 1, or None; got {value!r}")
-
-
-def _check_retry_after(value: Any) -> None:
-    is_pair = isinstance(value, tuple) and len(value) == 2  # noqa: PLR2004
-    if not is_pair or not all(is_whole(part, 1, MAX_RETRY_AFTER) for part in value):
-        raise ConfigurationError(
-            f"retry_after must be a pair of whole seconds from 1 to {MAX_RETRY_AFTER}; got {value!r}"
-        )
-    if value[0] > value[1]:
-        raise ConfigurationError(f"retry_after must be (least, most), got {value!r}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 from endwell.errors import ConfigurationError
-from endwell.settings._checks import check_count, check_duration, check_known, is_whole
+from endwell.settings._checks import Options, check_count, check_duration, check_span
 
 MAX_RETRY = 2_147_483_647
 """Largest reconnection time in ms: browsers wait with setTimeout, which holds a signed 32-bit number."""
@@ -55,7 +55,7 @@ MinRate: TypeAlias = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Options):
     """How long a stream, and each part of it, may take.
 
     Args:
@@ -114,12 +114,6 @@ class Policy:
     soft_refusal: bool = False
     allow_fast_heartbeat: bool = False
 
-    def __new__(cls, **options: Any) -> Self:
-        """Name the nearest option when one is unknown; everything else is the dataclass's own affair."""
-        for name in options:
-            check_known(name, {field.name for field in fields(cls)}, "Policy")
-        return object.__new__(cls)
-
     def __post_init__(self) -> None:
         for name in ("heartbeat", "first_chunk", "between_chunks", "send", "linger"):
             check_duration(name, getattr(self, name), optional=True)
@@ -129,7 +123,7 @@ class Policy:
         check_duration("hold", self.hold, optional=True, zero=True)
         check_duration("cleanup", self.cleanup)
         check_duration("drain", self.drain, zero=True)
-        _check_retry(self.retry)
+        check_span("retry", self.retry, unit="milliseconds", least=0, most=MAX_RETRY, optional=True)
         for name in ("soft_refusal", "allow_fast_heartbeat"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"{name} must be True or False, got {getattr(self, name)!r}")
@@ -182,15 +176,3 @@ def _on_leave(value: Any) -> OnLeave:
     raise ConfigurationError(
         f'on_leave must be "cancel", "finish", Grace(seconds) or Finish(seconds), got {value!r}'
     )
-
-
-def _check_retry(value: Any) -> None:
-    if value is None:
-        return
-    is_pair = isinstance(value, tuple) and len(value) == 2  # noqa: PLR2004
-    if not is_pair or not all(is_whole(part, 0, MAX_RETRY) for part in value):
-        raise ConfigurationError(
-            f"retry must be a pair of whole milliseconds from 0 to {MAX_RETRY}, or None; got {value!r}"
-        )
-    if value[0] > value[1]:
-        raise ConfigurationError(f"retry must be (least, most), got {value!r}")
