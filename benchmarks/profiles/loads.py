@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from benchmarks.client import Crowd
 from benchmarks.harness.process import Served
-from benchmarks.workloads import always_ready, idle, short
+from benchmarks.workloads import always_ready, idle, leaving_at_once, short
 
 AT_ONCE = 5_000
 """Events, or streams, between two looks at the clock: half a second at most."""
@@ -37,6 +37,12 @@ def _idle(server: Served) -> Iterator[Run]:
         yield lambda seconds: idle.heartbeats(crowd, seconds)
 
 
+@contextmanager
+def _waves(server: Served) -> Iterator[Run]:
+    numbers = range(leaving_at_once.STREAMS)
+    yield lambda seconds: _repeat(seconds, len(numbers), lambda: leaving_at_once.wave(server, numbers))
+
+
 def _repeat(seconds: float, units: int, act: Callable[[], object]) -> int:
     limit = time.monotonic() + seconds
     done = 0
@@ -51,5 +57,6 @@ LOADS: Mapping[int, Callable[[Served], AbstractContextManager[Run]]] = {
     2: _events,
     4: _idle,
     5: _streams,
+    9: _waves,
 }
-UNITS = {1: "event", 2: "event", 4: "heartbeat", 5: "stream of 10 events"}
+UNITS = {1: "event", 2: "event", 4: "heartbeat", 5: "stream of 10 events", 9: "stream opened and left"}
