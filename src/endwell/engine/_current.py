@@ -50,7 +50,7 @@ class Gone:
         self._stream = stream
 
     def __bool__(self) -> bool:
-        return bool(self._stream.gone)
+        return self._stream.is_gone
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._stream.gone.wait().__await__()
@@ -156,7 +156,7 @@ class CurrentStream:
             ConfigurationError: It cannot be called.
             NoCurrentStream: The stream is over.
         """
-        if self._stream.work.over.done():
+        if self._stream.work.is_over:
             raise NoCurrentStream(f"stream {self._stream.id} is over")
         if not callable(callback):
             raise ConfigurationError(f"on_end must be a function of the Ending, got {callback!r}")

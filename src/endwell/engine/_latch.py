@@ -10,8 +10,8 @@ class Latch:
 
     __slots__ = ("_is_set", "_waiters")
 
-    def __init__(self) -> None:
-        self._is_set = False
+    def __init__(self, *, is_set: bool = False) -> None:
+        self._is_set = is_set
         self._waiters: set[asyncio.Future[None]] | None = None
 
     def __bool__(self) -> bool:
@@ -24,15 +24,19 @@ class Latch:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait until it is set."""
+    def future(self) -> asyncio.Future[None]:
+        """A future of the running loop, done as soon as it is set."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._is_set:
-            return
-        waiter = asyncio.get_running_loop().create_future()
+            waiter.set_result(None)
+            return waiter
         if self._waiters is None:
             self._waiters = set()
         self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
+        waiter.add_done_callback(self._waiters.discard)
+        return waiter
+
+    async def wait(self) -> None:
+        """Wait until it is set."""
+        if not self._is_set:
+            await self.future()

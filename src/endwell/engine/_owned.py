@@ -49,22 +49,22 @@ async def release(call: Release) -> None:
         await result
 
 
-async def attempt(call: Release, errors: list[BaseException]) -> None:
-    """Run one release to its end; what it raises goes to `errors`, so that the others get their turn."""
+async def attempt(call: Release, failed: Callable[[BaseException], None]) -> None:
+    """Run one release to its end; what it raises is handed to `failed`, so that the others get their turn."""
     try:
         await release(call)
     except BaseException as error:
         if torn_down(error):
             raise
         if not _only_a_cancellation(error):
-            errors.append(error)
+            failed(error)
 
 
 async def release_all(calls: Iterable[Release]) -> list[BaseException]:
     """Run every release to its end, one after the other; return what they raised."""
     errors: list[BaseException] = []
     for call in calls:
-        await attempt(call, errors)
+        await attempt(call, errors.append)
     return errors
 
 

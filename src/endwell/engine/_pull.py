@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Generator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from endwell.engine._steps import steppable
+from endwell.engine._steps import resume, steppable
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
@@ -27,8 +27,6 @@ SLICE = 0.001
 _FORGETFUL = sys.version_info < (3, 13)
 """Task groups of these Pythons may leave a cancellation behind; see `Work.look`."""
 
-_Steps = Generator[Any, Any, Any]
-
 
 @types.coroutine
 def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as what it does
@@ -39,29 +37,29 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
     Returns when the stream's outcome stands. Raises what the source raises, StopAsyncIteration at its end.
     """
     writer, machine, work = stream.writer, stream.machine, stream.work
-    frames, corked, direct = writer.frames, writer.cork, writer.direct
-    following, clock = source.__anext__, stream.clock
-    push = direct.push if stream.policy.linger is None else writer.flush_later
-    step = steppable(following())
+    frames, corked = writer.frames, writer.cork
+    step: Any = source.__anext__()
     turn_over = monotonic() + SLICE
     while True:
+        if not hasattr(step, "send"):
+            step = steppable(step)
         try:
             waiting = step.send(None)
         except StopIteration as ready:
             chunk = ready.value
         else:
             # The source begins to wait: the moment to send what is corked. Then wait with it.
-            held_up = push() if frames else None
+            held_up = writer.push() if frames else None
             if held_up is None:
                 try:
                     yield waiting
                 except BaseException as error:  # noqa: BLE001 - whatever comes is for the source
-                    chunk = yield from _resume(step, waiting, error)
+                    chunk = yield from resume(step, waiting, error)
                 else:
                     chunk = yield from step
             else:
-                chunk = yield from _resume(step, waiting, (yield from direct.carry(held_up)))
-            machine.last_chunk_at = clock()
+                chunk = yield from resume(step, waiting, (yield from held_up.carry()))
+            machine.last_chunk_at = stream.loop.time()
             if _FORGETFUL:
                 work.look()
             turn_over = monotonic() + SLICE
@@ -82,27 +80,7 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
                 return
             turn_over = monotonic() + SLICE
         else:
-            step = steppable(following())
-
-
-@types.coroutine
-def _resume(step: _Steps, waiting: Any, cancelled: BaseException | None) -> Generator[Any, Any, Any]:
-    """Wait with a step that is waiting, to its end; if it was cancelled meanwhile, it is told at once."""
-    thrown = cancelled
-    while True:
-        if thrown is not None:
-            try:
-                waiting = step.throw(thrown)
-            except StopIteration as ready:
-                return ready.value
-            finally:
-                thrown = cancelled = None  # its traceback refers to this frame
-        try:
-            yield waiting
-        except BaseException as error:  # noqa: BLE001 - whatever comes is for the source
-            thrown = error
-        else:
-            return (yield from step)
+            step = source.__anext__()
 
 
 @types.coroutine
@@ -115,7 +93,7 @@ def _take_turn(source: AsyncIterator[Any], stream: Stream) -> Generator[Any, Any
             return None
         # Not ours: a timeout or cancel scope of the source's own, held across its yield. It is for it.
         return _throw(source, cancel)
-    return None if stream.decided else steppable(source.__anext__())
+    return None if stream.decided else source.__anext__()
 
 
 @types.coroutine
@@ -124,8 +102,8 @@ def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     writer, machine = stream.writer, stream.machine
     machine.paused = True
     try:
-        held_up = writer.direct.push()
-        cancelled = None if held_up is None else (yield from writer.direct.carry(held_up))
+        held_up = writer.push()
+        cancelled = None if held_up is None else (yield from held_up.carry())
         if cancelled is not None:
             raise cancelled
         yield None
@@ -133,7 +111,7 @@ def _breathe(stream: Stream) -> Generator[Any, Any, None]:
     finally:
         # The time that the client took is not the source's.
         machine.paused = False
-        machine.last_chunk_at = stream.clock()
+        machine.last_chunk_at = stream.loop.time()
 
 
 def _throw(source: AsyncIterator[Any], error: BaseException) -> Any:

@@ -264,7 +264,7 @@ class Registry:
             return Stopping(StopResult.ALREADY_ENDED if ended else StopResult.UNKNOWN)
         stopped = stream.stop_from_anywhere(reason)
         result = StopResult.STOPPED if stopped else StopResult.ALREADY_ENDED
-        return Stopping(result, stream.work.over, wait)
+        return Stopping(result, stream, wait)
 
     def stop_all(self, where: Callable[[Snapshot], bool] | None = None, reason: str | None = None) -> int:
         """End all live streams, or those of which `where` says so; return how many.

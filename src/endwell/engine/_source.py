@@ -10,7 +10,8 @@ import asyncio
 import inspect
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from types import AsyncGeneratorType, GeneratorType
+from typing import Any, NoReturn
 
 from endwell.engine._closing import aclose
 from endwell.engine._pool import ThreadPool, pool_of
@@ -18,9 +19,10 @@ from endwell.engine._threads import ThreadedIterator
 from endwell.errors import SourceInUse
 from endwell.types import Source
 
-# Which iterators were given to a response, by identity. It marks objects, holds no state of any application,
-# and keeps none alive.
-_taken: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+# Which iterators were given to a response. It marks objects, holds no state of any application, and keeps none
+# alive. Generators are equal to themselves alone, so a set will do, which costs a tenth; others go by identity.
+_taken: set[weakref.ref[Any]] = set()
+_taken_by_id: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 class SourceHandle:
@@ -35,7 +37,8 @@ class SourceHandle:
             TypeError: It cannot produce chunks; the message says what would.
             SourceInUse: It is a generator or iterator that was given to a response before.
         """
-        _check(source)
+        if not isinstance(source, AsyncGeneratorType):
+            _check(source)
         _take(source)
         self._source = source
         self._served = False
@@ -63,13 +66,22 @@ class SourceHandle:
             encode: Makes frames of a sync source's chunks, in its thread; see `ThreadedIterator`.
         """
         source = self._source
-        if isinstance(source, AsyncIterable):
+        if isinstance(source, AsyncGeneratorType):
+            self.iterator = source
+        elif isinstance(source, AsyncIterable):
             self.iterator = aiter(source)
         elif isinstance(source, (list, tuple)):
             self.iterator = _Inline(iter(source))
         else:
             self.iterator = ThreadedIterator(source, pool or pool_of(asyncio.get_running_loop()), encode)
         return self.iterator
+
+    @property
+    def is_exhausted(self) -> bool:
+        """It is a generator that has come to its end: there is nothing to close."""
+        iterator = self.iterator
+        is_over = isinstance(iterator, AsyncGeneratorType) and iterator.ag_frame is None
+        return is_over and iterator is self._source
 
     async def close(self) -> None:
         """Close the iterator, then the source it came from where that is another object."""
@@ -119,14 +131,22 @@ def _check(source: Any) -> None:
 
 
 def _take(source: Any) -> None:
-    if not isinstance(source, (AsyncIterator, Iterator)):
-        return  # an iterable makes a new iterator for each response
-    if _taken.get(id(source)) is source:
-        raise SourceInUse(
-            f"{getattr(source, '__qualname__', source)!s} was already given to a response; "
-            "call the generator function again for each one"
-        )
-    try:
-        _taken[id(source)] = source
-    except TypeError:
-        pass  # some built-in iterators cannot be referenced weakly, and so not be marked
+    if isinstance(source, (AsyncGeneratorType, GeneratorType)):
+        mark = weakref.ref(source, _taken.discard)
+        if mark in _taken:
+            _refuse(source)
+        _taken.add(mark)
+    elif isinstance(source, (AsyncIterator, Iterator)):  # any other iterable makes new ones for each response
+        if _taken_by_id.get(id(source)) is source:
+            _refuse(source)
+        try:
+            _taken_by_id[id(source)] = source
+        except TypeError:
+            pass  # some built-in iterators cannot be referenced weakly, and so not be marked
+
+
+def _refuse(source: Any) -> NoReturn:
+    raise SourceInUse(
+        f"{getattr(source, '__qualname__', source)!s} was already given to a response; "
+        "call the generator function again for each one"
+    )

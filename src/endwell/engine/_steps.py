@@ -36,3 +36,29 @@ def until_done(waiting: Any, done: asyncio.Future[None]) -> Generator[Any, Any, 
 
     waiting.add_done_callback(wake)
     yield from done
+
+
+@types.coroutine
+def resume(step: Any, waiting: Any, thrown: BaseException | None = None) -> Generator[Any, Any, Any]:
+    """Go on with a coroutine that was stepped by hand and waits, to its end, in the task that runs.
+
+    Args:
+        step: The coroutine.
+        waiting: What it yielded.
+        thrown: It was cancelled meanwhile: it is told at once.
+    """
+    while True:
+        if thrown is not None:
+            error, thrown = thrown, None
+            try:
+                waiting = step.throw(error)
+            except StopIteration as over:
+                return over.value
+            finally:
+                del error  # its traceback refers to this frame
+        try:
+            yield waiting
+        except BaseException as error:  # noqa: BLE001 - whatever comes is for the coroutine
+            thrown = error
+        else:
+            return (yield from step)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from endwell.engine._tasks import running_loop
+
+if TYPE_CHECKING:
+    from endwell.engine._stream import Stream
 
 
 class StopResult(StrEnum):
@@ -30,22 +33,22 @@ class Stopping:
         result: What it came to.
     """
 
-    __slots__ = ("_over", "_wait", "result")
+    __slots__ = ("_stream", "_wait", "result")
 
     def __init__(
-        self, result: StopResult, over: asyncio.Future[None] | None = None, wait: float | None = None
+        self, result: StopResult, stream: Stream | None = None, wait: float | None = None
     ) -> None:
         self.result = result
-        self._over = over
+        self._stream = stream
         self._wait = wait
 
     def __bool__(self) -> bool:
         return self.result is StopResult.STOPPED
 
     def __await__(self) -> Generator[Any, None, StopResult]:
-        over = self._over
-        if over is not None and over.get_loop() is running_loop():
-            yield from asyncio.wait([over], timeout=self._wait).__await__()
+        stream = self._stream
+        if stream is not None and stream.loop is running_loop():
+            yield from asyncio.wait([stream.work.over.future()], timeout=self._wait).__await__()
         return self.result
 
     def __repr__(self) -> str:

@@ -8,15 +8,16 @@ in the cleanup, and leave undone what the first was to have done: it comes at th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from endwell.engine._current import current
+from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, attempt, releaser, torn_down, waited_for
 from endwell.engine._pull import pull
 from endwell.engine._source import SourceHandle
 from endwell.engine._stuck import where
-from endwell.engine._tasks import contained, crash
+from endwell.engine._tasks import contained, crash, create_task
 from endwell.engine._threads import ThreadedIterator
 from endwell.errors import ClientError, NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
@@ -37,43 +38,45 @@ class Work:
     """Runs one source to its end and releases everything, each once, in the task that entered it.
 
     Attributes:
-        over: Done when the cleanup is over, or was given up.
+        is_over: The cleanup is over, or was given up.
         over_at: When that was.
+        stale: Cancellations of its task that somebody else has left there; see `look`.
         overdue: The cleanup was given up.
-        errors: What the cleanup raised.
     """
 
     __slots__ = (
         "_begun",
         "_cancelled",
         "_cleaning",
+        "_errors",
+        "_over",
         "_owned",
         "_pulling",
         "_source",
         "_source_end",
         "_spawned",
-        "_stale",
         "_stream",
         "_task",
         "_told",
-        "errors",
-        "over",
+        "is_over",
         "over_at",
         "overdue",
+        "stale",
     )
 
     def __init__(self, stream: Stream, source: SourceHandle, owns: Iterable[Release]) -> None:
         self._stream = stream
         self._source = source
-        self._owned = list(owns)
+        self._owned: list[Release] | None = [*owns] or None
         self._spawned: set[asyncio.Task[Any]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._begun = self._pulling = False
-        self._stale = 0
+        self.stale = 0
         self._cancelled = False
         self._cleaning = False
-        self.errors: list[BaseException] = []
-        self.over: asyncio.Future[None] = stream.loop.create_future()
+        self._errors: list[BaseException] | None = None
+        self.is_over = False
+        self._over: Latch | None = None
         self.over_at = 0.0
         self.overdue = False
         self._told = 0
@@ -82,9 +85,17 @@ class Work:
     # -- asked from other tasks --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the source's task, in a copy of the caller's context."""
-        self._task = self._stream.loop.create_task(self._run(), name="endwell source")
-        self._task.add_done_callback(self._never_began)
+        """Start the source's task, in the stream's context."""
+        stream = self._stream
+        self._task = create_task(self._run(), stream.loop, stream.context, name="endwell source")
+        self._task.add_done_callback(self._never_began, context=stream.context)
+
+    @property
+    def over(self) -> Latch:
+        """Set when the cleanup is over, or was given up."""
+        if self._over is None:
+            self._over = Latch(is_set=self.is_over)
+        return self._over
 
     def _never_began(self, _: object) -> None:
         """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
@@ -101,14 +112,15 @@ class Work:
 
     def cancel(self) -> None:
         """Cancel the source, if it is still running; a cleanup is never disturbed."""
-        if not self._pulling or self._cancelled or self._task is None or self.over.done():
+        if not self._pulling or self._cancelled or self._task is None or self.is_over:
             return
-        if asyncio.current_task() is self._task:
+        loop = self._stream.loop
+        if asyncio.current_task(loop) is self._task:
             # The source ends itself, through stop(): let it reach its next await or yield first.
-            asyncio.get_running_loop().call_soon(self.cancel)
+            loop.call_soon(self.cancel)
             return
-        if self._task.cancelling() > self._stale and self._is_worth_waiting():
-            asyncio.get_running_loop().call_later(_LATER, self.cancel)
+        if self._task.cancelling() > self.stale and self._is_worth_waiting():
+            loop.call_later(_LATER, self.cancel)
             return
         self._cancelled = True
         self._task.cancel()
@@ -119,7 +131,7 @@ class Work:
         The task groups of CPython 3.11 and 3.12 leave one behind for good if a task of theirs failed.
         """
         if self._task is not None and not self._stream.decided:
-            self._stale = self._task.cancelling()
+            self.stale = self._task.cancelling()
 
     def _is_worth_waiting(self) -> bool:
         """Whether a cancellation that is not ours should be let have its way first.
@@ -156,6 +168,8 @@ class Work:
     def own(self, resource: Any) -> None:
         """Release `resource` with the stream."""
         self._refuse_if_over()
+        if self._owned is None:
+            self._owned = []
         self._owned.append(releaser(resource))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -179,38 +193,38 @@ class Work:
         return task
 
     def _refuse_if_over(self) -> None:
-        if self.over.done():
+        if self.is_over:
             raise NoCurrentStream("the stream is over")
 
     # -- the source's task -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        stream = self._stream
         self._begun = True
-        self._task = asyncio.current_task()  # an eager task runs before `start` has it
-        current.set(self._stream)
+        if self._task is None:
+            self._task = asyncio.current_task()  # an eager task runs before `start` has it
+        current.set(stream)
         try:
-            await self._see_through()
+            try:
+                if not stream.decided:  # else it ended before it started: what it owns is released all the same
+                    await self._pull()
+                    self._ended_by_itself(self._source_end)
+            except StopAsyncIteration:
+                self._ended_by_itself(SourceEnd.FINISHED)
+            except BaseException as error:
+                if torn_down(error):
+                    raise
+                self._pulling = False
+                self._raised(error)
         except Exception as error:  # noqa: BLE001 - a fault of our own: all is released all the same
-            logger.exception("stream %s", self._stream.id)
-            if self._stream.machine.outcome is None:
-                self._stream.end(Cause.SOURCE_RAISED, error=error)
+            logger.exception("stream %s", stream.id)
+            if stream.machine.outcome is None:
+                stream.end(Cause.SOURCE_RAISED, error=error)
         await self._clean_up()
 
-    async def _see_through(self) -> None:
-        if self._stream.decided:
-            return  # ended before it started: what it owns is released all the same
-        try:
-            await self._pull()
-        except StopAsyncIteration:
-            self._pulling = False
-            self._source_end = SourceEnd.FINISHED
-        except BaseException as error:
-            self._pulling = False
-            if torn_down(error):
-                raise
-            self._raised(error)
-            return
+    def _ended_by_itself(self, how: SourceEnd) -> None:
         self._pulling = False
+        self._source_end = how
         self._stream.source_ended()
 
     def _pull(self) -> Awaitable[None]:
@@ -228,7 +242,7 @@ class Work:
             self._source_end = SourceEnd.RAISED
             self._stream.end(Cause.SOURCE_RAISED, error=self._explain(error))
         elif not isinstance(error, asyncio.CancelledError):
-            self.errors.append(error)
+            self._failed(error)
 
     def _is_cancelled_from_outside(self, error: BaseException) -> bool:
         """Whether somebody cancelled the task itself, as asyncio.run does with all of them at its end."""
@@ -258,13 +272,26 @@ class Work:
         self._cleaning = True
         if self._cancelled:
             await self._absorb()
-        await attempt(self._source.close, self.errors)
-        await attempt(self._end_spawned, self.errors)
+        if not self._source.is_exhausted:
+            await attempt(self._source.close, self._failed)
+        if self._spawned:
+            await attempt(self._end_spawned, self._failed)
         while self._owned:
-            await attempt(self._owned.pop(), self.errors)
+            await attempt(self._owned.pop(), self._failed)
         if self.overdue:
             self._came_back()
         self._finish()
+
+    @property
+    def errors(self) -> Sequence[BaseException]:
+        """What the cleanup raised."""
+        return self._errors or ()
+
+    def _failed(self, error: BaseException) -> None:
+        """The cleanup raised; it goes on."""
+        if self._errors is None:
+            self._errors = []
+        self._errors.append(error)
 
     def _came_back(self) -> None:
         """The ending was published long ago: what the rest of the cleanup came to goes to the log."""
@@ -273,17 +300,22 @@ class Work:
             logger.warning("the overdue cleanup of stream %s raised", self._stream.id, exc_info=error)
 
     def _finish(self) -> None:
-        if not self.over.done():
-            self.over_at = self._stream.clock()
-            self.over.set_result(None)
+        if self.is_over:
+            return
+        self.is_over = True
+        self.over_at = self._stream.clock()
+        if self._over is not None:
+            self._over.set()
+        self._stream.writer.flush()  # the request's task waits for this, if for nothing else
 
     async def _absorb(self) -> None:
         """Take in a cancellation not delivered yet, so that it does not hit the cleanup's first await."""
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            pass
         assert self._task is not None
+        if getattr(self._task, "_must_cancel", True):
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                pass
         self._task.uncancel()
 
     async def _end_spawned(self) -> None:
@@ -299,7 +331,7 @@ class Work:
         if task.cancelled() or (error := task.exception()) is None:
             return
         if self._cleaning:
-            self.errors.append(error)
+            self._failed(error)
         else:
             self._raised(error)
 
