@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("--workload", type=int, required=True)
     parser.add_argument("--peer", required=True)
-    parser.add_argument("--mount", choices=("bare", "routed"), default="bare")
+    parser.add_argument("--mount", choices=("bare", "routed", "fastapi"), default="bare")
     parser.add_argument("--server", choices=servers.names(), default="uvicorn")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--core", type=int, default=0)

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.fleet.clients import Fleet
-from benchmarks.fleet.server import running
 from benchmarks.harness import machine, markdown
+from benchmarks.harness.application import running
 from benchmarks.harness.process import BenchmarkError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.fleet.clients import Reader
+    from benchmarks.fleet.clients import Source
 
+APP = "benchmarks.fleet.app"
 RETRY = (1000, 3000)
 """The policy's default, in ms."""
 BROWSER = 3000
@@ -99,8 +100,8 @@ def measure(ending: Ending, clients: int) -> Returns:
     """Let `clients` be served, end their server, and see them come to another one."""
     retry = ("--retry", *map(str, ending.retry)) if ending.retry else ()
     other_core = str(machine.SERVER_CORE)
-    with running(*retry) as first, running("--core", other_core) as other, Fleet() as fleet:
-        readers = fleet.open_served(first.port, clients)
+    with running(APP, *retry) as first, running(APP, "--core", other_core) as other, Fleet() as fleet:
+        readers = fleet.open_all(first.port, clients)
         signalled = time.monotonic_ns()
         first.process.send_signal(ending.signal)
         back = _come_back(fleet, readers, other.port)
@@ -113,7 +114,7 @@ def measure(ending: Ending, clients: int) -> Returns:
     )
 
 
-def _see_what_was_told(ending: Ending, readers: Sequence[Reader]) -> None:
+def _see_what_was_told(ending: Ending, readers: Sequence[Source]) -> None:
     least, most = ending.promise
     told = [reader.retry for reader in readers]
     wrong = [each for each in told if (each is not None and least <= each <= most) != ending.is_told]
@@ -121,11 +122,11 @@ def _see_what_was_told(ending: Ending, readers: Sequence[Reader]) -> None:
         raise BenchmarkError(f"{len(wrong)} of {len(told)} were told otherwise: {wrong[:5]}")
 
 
-def _come_back(fleet: Fleet, readers: Sequence[Reader], port: int) -> list[Reader]:
+def _come_back(fleet: Fleet, readers: Sequence[Source], port: int) -> list[Source]:
     """Each reader, once its stream has ended, waits as told and connects to `port`; all that did."""
     leaving = set(readers)
     due: list[int] = []
-    back: list[Reader] = []
+    back: list[Source] = []
     late = 0.0
     limit = time.monotonic() + LIMIT
     while len(back) < len(readers) or any(reader.served is None for reader in back):

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.client import get
 from benchmarks.fleet.clients import Fleet
-from benchmarks.fleet.server import running
+from benchmarks.harness.application import running
 from benchmarks.harness.process import BenchmarkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from benchmarks.fleet.clients import Reader
+    from benchmarks.fleet.clients import Source
 
+APP = "benchmarks.fleet.app"
 STOPS = 500
 PACE = 0.02  # seconds between two stops
 LATE = 0.02  # seconds: a client that was held up for so long measures itself
@@ -39,7 +40,7 @@ class Case:
     to_finally: list[float] = field(default_factory=list)
     to_last_frame: list[float] = field(default_factory=list)
 
-    def add(self, stopped: Sequence[Reader], asked: Sequence[int], left: Mapping[str, int]) -> None:
+    def add(self, stopped: Sequence[Source], asked: Sequence[int], left: Mapping[str, int]) -> None:
         """Take the times of these: when each was asked for, and when each source left, in ns.
 
         Raises:
@@ -58,8 +59,8 @@ def measure(streams: int, stops: int = STOPS) -> Iterator[Case]:
     for loop in LOOPS:
         for kind, every in KINDS.items():
             options = ("--every", str(every)) if every is not None else ()
-            with running("--loop", loop, *options) as server, Fleet() as fleet:
-                readers = fleet.open_served(server.port, streams)
+            with running(APP, "--loop", loop, *options) as server, Fleet() as fleet:
+                readers = fleet.open_all(server.port, streams)
                 _read_for(fleet, SETTLE)  # so that those that opened last are as old as the first
                 chosen = random.sample(readers, stops)
                 asked = _stop(fleet, server.port, chosen)
@@ -68,7 +69,7 @@ def measure(streams: int, stops: int = STOPS) -> Iterator[Case]:
             yield case
 
 
-def _stop(fleet: Fleet, port: int, chosen: Sequence[Reader]) -> list[int]:
+def _stop(fleet: Fleet, port: int, chosen: Sequence[Source]) -> list[int]:
     """Press the stop button of one after the other, on one connection; when each was pressed, in ns."""
     asked, late = [], 0.0
     with socket.create_connection(("127.0.0.1", port)) as button:
@@ -100,10 +101,8 @@ def _see_the_answer(button: socket.socket) -> None:
 def _read_for(fleet: Fleet, seconds: float) -> float:
     """Read what comes in such a time; the seconds by which it became longer."""
     limit = time.monotonic() + seconds
-    while (left := limit - time.monotonic()) > 0:
-        for _ in fleet.turn(left):
-            pass
-    return -left
+    fleet.read_for(seconds)
+    return time.monotonic() - limit
 
 
 def table(cases: Sequence[Case]) -> str:

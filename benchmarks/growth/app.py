@@ -31,6 +31,8 @@ PEERS = ("endwell", "raw")
 ID_HEADER = "Stream-Id"
 RARELY = (700, 10, 1_000)
 """For `gc.set_threshold`: a hundred times fewer full collections than CPython's (700, 10, 10)."""
+COLLECTORS = ("default", "frozen", "rarely")
+"""As CPython has it; with what is there before the first request left out of it for ever; and as above."""
 MUCH = "x" * 49_152
 """The token of those that nobody reads any more: it fills every buffer on the way within 6 s."""
 GOLDEN = 0.618034
@@ -40,18 +42,22 @@ GOLDEN = 0.618034
 async def events(request: Request) -> AsyncIterator[dict[str, Any]]:
     """One event at once, then one each period; whose it is, which, and when it was due are in its id.
 
-    Query: `number` of the stream, and `period` in seconds.
+    Query: `number` of the stream, `period` in seconds, and `held` for those that wait for `/begin` after the
+    first event.
     """
     query = request.query_params
     number, period = int(query["number"]), round(float(query["period"]) * 1e9)
     longer: set[int] = request.app.state.longer
-    due = begun = time.monotonic_ns()
-    for index in itertools.count():
+    yield {"id": f"{number}/0/{time.monotonic_ns()}"}
+    if "held" in query:
+        await request.app.state.begun.wait()
+    begun = time.monotonic_ns()
+    for index in itertools.count(1):
+        due = begun + round(period * (index + number * GOLDEN % 1))
         if (wait := due - time.monotonic_ns()) > 0:
             await asyncio.sleep(wait / 1e9)
         token = MUCH if number in longer else " streaming"
         yield {"id": f"{number}/{index}/{due}", "token": token, "finish_reason": None}
-        due = begun + round(period * (1 + index + number * GOLDEN % 1))
 
 
 def application(peer: str, send: float) -> Starlette:
@@ -82,6 +88,10 @@ def application(peer: str, send: float) -> Starlette:
         request.app.state.longer.add(int(request.path_params["number"]))
         return JSONResponse("longer")
 
+    async def begin(request: Request) -> Response:
+        request.app.state.begun.set()
+        return JSONResponse("begun")
+
     async def raw(request: Request) -> ASGIApp:
         return respond(events(request), None)
 
@@ -95,12 +105,14 @@ def application(peer: str, send: float) -> Starlette:
         Route("/stream", streams.sse(events) if peer == "endwell" else raw),
         Mount("/streams", streams.stop_endpoint()),
         Route("/longer/{number}", lengthen, methods=["POST"]),
+        Route("/begin", begin),
         Route("/seen", seen),
         Route("/census", counted),
         Route("/endings", ends),
     ]
     app = Starlette(routes=routes, lifespan=streams.compose(watched))
     app.state.longer = set()
+    app.state.begun = asyncio.Event()
     return app
 
 
@@ -111,17 +123,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peer", choices=PEERS, default="endwell")
     parser.add_argument("--send", type=float, default=30.0, help="the policy's send deadline, seconds")
     parser.add_argument("--descriptors", type=int, help="how many the process may have open")
-    parser.add_argument("--rarely", action="store_true", help="collect everything but rarely")
+    parser.add_argument("--collector", choices=COLLECTORS, default="default")
     parser.add_argument("--core", type=int, default=0)
     options = parser.parse_args(arguments)
     pin(options.core)
     allow_many_sockets()
     if options.descriptors:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
-    if options.rarely:
+    if options.collector == "rarely":
         gc.set_threshold(*RARELY)
+    app = application(options.peer, options.send)
+    if options.collector == "frozen":
+        gc.collect()
+        gc.freeze()
     uvicorn.run(
-        application(options.peer, options.send),
+        app,
         host="127.0.0.1",
         port=options.port,
         http="httptools",

@@ -18,7 +18,7 @@ from benchmarks.harness.process import BenchmarkError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from benchmarks.growth.clients import Reader
+    from benchmarks.growth.clients import Member
     from benchmarks.growth.leaving import Act, Members, Way
     from benchmarks.growth.server import Census, Seen, Server
 
@@ -43,6 +43,7 @@ class Run:
         rate: of those who read to the end, as a share of what was due to them.
         delay: ms from when each event was due until a client had it: median, 99th percentile, most.
         server: share of its core that the server was busy.
+        waited: share of the time in which it could have been, and another program was there.
         client: the same of the client.
         seen: what the server's process saw of itself.
     """
@@ -51,6 +52,7 @@ class Run:
     rate: float
     delay: tuple[float, float, float]
     server: float
+    waited: float
     client: float
     seen: Seen
 
@@ -93,25 +95,25 @@ class Result:
     memory: tuple[float, float, float, float]
 
 
-def measure(streams: int, *, rarely: bool = False) -> Result:
+def measure(streams: int, collector: str = "default") -> Result:
     """Let a crowd come, be served, and leave.
 
     Args:
         streams: how many.
-        rarely: the server's garbage collector looks at everything but rarely.
+        collector: how the server's is set.
 
     Raises:
         BenchmarkError: An event was lost, doubled or another stream's, a stream ended otherwise than by what
             its client did, or something is left of one.
     """
-    options = ["--send", str(SEND), *(["--rarely"] if rarely else [])]
-    with running(*options) as server, Crowd(server.port) as crowd:
+    with running("--send", str(SEND), "--collector", collector) as server, Crowd(server.port) as crowd:
         before = _warm_up(server, crowd)
         empty = server.memory()
         server.seen()
         begun = time.monotonic()
         members = _open(crowd, streams)
         opening, coming = time.monotonic() - begun, server.seen()
+        server.begin()
         crowd.read_for(SETTLE)
         full = server.memory()
         run = _run(server, crowd, members)
@@ -121,7 +123,7 @@ def measure(streams: int, *, rarely: bool = False) -> Result:
         accounts = dict(_accounts(members, server.endings()[WARM:]))
         after, left = server.census(collect=True), server.memory()
         _see_what_is_left(before, after, streams)
-        crowd.open(range(streams), f"period={PERIOD}")
+        crowd.open(range(streams), "period=3600")
         crowd.read_for(SETTLE)
         again = server.memory()
     return Result(run, accounts, opening, coming, before, after, (empty, full, left, again))
@@ -143,7 +145,7 @@ def _open(crowd: Crowd, streams: int) -> Members:
     members, opened = {}, 0
     for way, share in shares.items():
         numbers = range(opened, opened + share)
-        members[way] = crowd.open(numbers, f"period={PERIOD}", narrow=way.is_narrow)
+        members[way] = crowd.open(numbers, f"period={PERIOD}&held=1", narrow=way.is_narrow)
         opened += share
     return members
 
@@ -158,26 +160,33 @@ def _run(server: Server, crowd: Crowd, members: Members) -> Run:
         crowd.read_for(CATCH_UP)
         del crowd.delays[:]
         had = _events(members[STAYS])
-        spent, own, begun = server.cpu(), time.process_time(), time.monotonic()
+        spent, waited = server.cpu(), server.waited()
+        own, begun = time.process_time(), time.monotonic()
         ended = set(_follow(acts, crowd, begun))
         took = time.monotonic() - begun
-        spent, own = server.cpu() - spent, time.process_time() - own
+        spent, waited, own = server.cpu() - spent, server.waited() - waited, time.process_time() - own
         had = _events(members[STAYS]) - had
+        delays = [each / 1e6 for each in statistics.quantiles(crowd.delays, n=100, method="inclusive")]
         if ended != {*members[STOPS], *members[HALF_CLOSES]}:
-            raise BenchmarkError(f"{len(ended)} streams ended for their clients, and not those that should")
+            which = Counter(way.name for way, readers in members.items() for _ in ended & {*readers})
+            raise BenchmarkError(
+                f"streams ended for their clients, and not those that should: {dict(which)}; "
+                f"delay p99 {delays[98]:.0f} ms, the server's core busy {spent / took:.0%}, "
+                f"and taken by others {waited / took:.0%}"
+            )
         _see_the_answers(button, len(members[STOPS]))
-    cuts = statistics.quantiles(crowd.delays, n=100, method="inclusive")
     return Run(
         events=len(crowd.delays),
         rate=had * PERIOD / took / len(members[STAYS]),
-        delay=(cuts[49] / 1e6, cuts[98] / 1e6, max(crowd.delays) / 1e6),
+        delay=(delays[49], delays[98], max(crowd.delays) / 1e6),
         server=spent / took,
+        waited=waited / took,
         client=own / took,
         seen=server.seen(),
     )
 
 
-def _follow(acts: Sequence[tuple[float, Act]], crowd: Crowd, begun: float) -> Iterator[Reader]:
+def _follow(acts: Sequence[tuple[float, Act]], crowd: Crowd, begun: float) -> Iterator[Member]:
     """Do each at its time, and read; those whose streams ended."""
     for at, act in [*acts, (SECONDS, _nothing)]:
         yield from crowd.read_for(begun + at - time.monotonic())
@@ -214,7 +223,7 @@ def _accounts(members: Members, endings: Sequence[tuple[str, str, int]]) -> Iter
         yield way.name, Account(len(readers), _events(readers), ended)
 
 
-def _compare(way: Way, reader: Reader, chunks: int) -> None:
+def _compare(way: Way, reader: Member, chunks: int) -> None:
     """A client may have left before it read what the server had taken, but not have had more."""
     if reader.events > chunks or (way.sees_the_end and reader.events < chunks):
         raise BenchmarkError(f"stream {reader.number} had {reader.events} events, of {chunks} sent")
@@ -233,14 +242,14 @@ def _see_what_is_left(before: Census, after: Census, streams: int) -> None:
         raise BenchmarkError(f"something is left: {before} before, {after} after")
 
 
-def _all(members: Members) -> Iterator[Reader]:
+def _all(members: Members) -> Iterator[Member]:
     return itertools.chain.from_iterable(members.values())
 
 
-def _events(readers: Sequence[Reader]) -> int:
+def _events(readers: Sequence[Member]) -> int:
     return sum(reader.events for reader in readers)
 
 
-def _close_all(readers: Sequence[Reader]) -> None:
+def _close_all(readers: Sequence[Member]) -> None:
     for reader in readers:
         reader.socket.close()

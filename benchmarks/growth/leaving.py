@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import struct
-from array import array
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from benchmarks.growth.clients import Crowd, Reader
+    from benchmarks.growth.clients import Crowd, Member
 
 WHILE = 15.0  # seconds in which they leave; those who stop reading in a third of it, as that takes its time
 PAUSE = 5.0  # seconds
@@ -21,7 +20,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
 SEED = 1
 
 Act: TypeAlias = "Callable[[], object]"
-Members: TypeAlias = "Mapping[Way, Sequence[Reader]]"
+Members: TypeAlias = "Mapping[Way, Sequence[Member]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def plan(crowd: Crowd, members: Members, button: socket.socket) -> Iterator[tupl
                 yield begins + after, act
 
 
-def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iterator[tuple[float, Act]]:
+def _acts(way: Way, reader: Member, crowd: Crowd, button: socket.socket) -> Iterator[tuple[float, Act]]:
     """What one does, so many seconds from when it begins."""
     if way is CLOSES:
         yield 0, partial(_close, crowd, reader)
@@ -81,21 +80,21 @@ def _acts(way: Way, reader: Reader, crowd: Crowd, button: socket.socket) -> Iter
         yield PAUSE, partial(_read_on, crowd, reader)
 
 
-def _close(crowd: Crowd, reader: Reader) -> None:
+def _close(crowd: Crowd, reader: Member) -> None:
     crowd.leave_alone(reader)
     reader.socket.close()
 
 
-def _reset(crowd: Crowd, reader: Reader) -> None:
+def _reset(crowd: Crowd, reader: Member) -> None:
     reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     _close(crowd, reader)
 
 
-def _stop(button: socket.socket, reader: Reader) -> None:
+def _stop(button: socket.socket, reader: Member) -> None:
     _press(button, f"/streams/{reader.stream}/stop")
 
 
-def _stall(crowd: Crowd, button: socket.socket, reader: Reader) -> None:
+def _stall(crowd: Crowd, button: socket.socket, reader: Member) -> None:
     """Read no more; and have more come, for until every buffer is full it is not to be seen."""
     crowd.leave_alone(reader)
     _press(button, f"/longer/{reader.number}")
@@ -106,10 +105,10 @@ def _press(button: socket.socket, path: str) -> None:
     button.send(f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Length: 0\r\n\r\n".encode())
 
 
-def _tear(reader: Reader) -> None:
+def _tear(reader: Member) -> None:
     reader.leaves_next = True
 
 
-def _read_on(crowd: Crowd, reader: Reader) -> None:
-    reader.take(array("q"))  # what came meanwhile says nothing of the server's delay
+def _read_on(crowd: Crowd, reader: Member) -> None:
+    reader.catch_up()
     crowd.take_up(reader)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.growth.app import RARELY
+from benchmarks.growth.coming import NAMES
 from benchmarks.growth.crowd import SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.growth.crowd import Result
 
 
-def table(result: Result, rarely: Result) -> str:
-    """The figures, as Markdown: what became of everybody, and both runs beside each other."""
-    return f"{_accounts_table(result)}\n\n{_runs_table(result, rarely)}\n\n{_process_table(result)}"
+def table(rarely: Result, default: Result | None) -> str:
+    """The figures, as Markdown: what became of everybody, and both runs beside each other.
+
+    Args:
+        rarely: the run with full collections that are rare.
+        default: the one with CPython's own, if it could be made.
+    """
+    runs = [rarely] if default is None else [rarely, default]
+    return f"{_accounts_table(rarely)}\n\n{_runs_table(runs)}\n\n{_process_table(rarely)}"
 
 
 def _accounts_table(result: Result) -> str:
@@ -24,9 +32,10 @@ def _accounts_table(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _runs_table(*results: Result) -> str:
+def _runs_table(results: Sequence[Result]) -> str:
     columns = [_figures(result) for result in results]
-    lines = [f"| | as it is | `gc.set_threshold{RARELY}` |", "| --- | --- | --- |"]
+    names = [NAMES[each] for each in ("rarely", "default")][: len(results)]
+    lines = ["| | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(results)]
     lines += [f"| {name} | {' | '.join(each[name] for each in columns)} |" for name in columns[0]]
     return "\n".join(lines)
 
@@ -42,6 +51,7 @@ def _figures(result: Result) -> dict[str, str]:
         "longest pause of the garbage collector": f"{seen.pause_most:.0f} ms",
         "the event loop was late p99 / most": f"{seen.late_p99:.0f} / {seen.late_most:.0f} ms",
         "the server's core was busy": f"{run.server:.0%}",
+        "other programs took of it": f"{run.waited:.0%}",
         "the clients' core was busy": f"{run.client:.0%}",
     }
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.client import get
-from benchmarks.harness import machine
+from benchmarks.harness import application, machine
 from benchmarks.harness.process import BenchmarkError
-from tests.servers import servers
 
 LIMIT = 60.0  # seconds in which what has to end must have ended
 
@@ -73,6 +69,10 @@ class Server:
         """Processor time used so far, in seconds."""
         return machine.cpu_seconds(self.pid)
 
+    def waited(self) -> float:
+        """Seconds in which it could have run, and another program was on its core."""
+        return machine.waited_seconds(self.pid)
+
     def memory(self) -> float:
         """Resident memory now, in KiB."""
         return machine.resident_kib(self.pid)
@@ -84,6 +84,10 @@ class Server:
     def census(self, *, collect: bool = False) -> Census:
         """What there is in the process; with `collect`, after the garbage collector has been there."""
         return Census(**json.loads(get(self.port, f"/census?{'collect' if collect else ''}")))
+
+    def begin(self) -> None:
+        """Let the events of those begin that are held."""
+        get(self.port, "/begin")
 
     def endings(self) -> list[tuple[str, str, int]]:
         """Of each stream that is over: its id, its outcome, its chunks."""
@@ -105,8 +109,5 @@ class Server:
 @contextmanager
 def running(*options: str) -> Iterator[Server]:
     """Start the application with these options, and stop it at the end of the block; show what it wrote."""
-    config = servers.Config(name="growth", args=("benchmarks.growth.app", "--port", "{port}", *options))
-    with tempfile.TemporaryDirectory() as folder:
-        with servers.running(config, "", Path(folder) / "log") as process:
-            yield Server(process.process.pid, process.port)
-        print(process.output(), end="", file=sys.stderr)
+    with application.running("benchmarks.growth.app", *options) as server:
+        yield Server(server.process.pid, server.port)

@@ -78,8 +78,9 @@ def _step(peer: str, size: int, server: Server, crowd: Crowd) -> Step:
         before, memory = server.census(collect=True), server.memory()
         server.seen()
         spent = server.cpu()
-        crowd.open(range(size), f"period={period}")
+        crowd.open(range(size), f"period={period}&held=1")
         opening, while_opening = server.cpu() - spent, server.seen()
+        server.begin()
         crowd.read_for(max(SETTLE, 2 * period))  # by then each has had its second event
         memory = server.memory() - memory
         objects = server.census(collect=True).objects - before.objects

@@ -38,6 +38,11 @@ def cpu_seconds(pid: int) -> float:
     return sum(time.clock_gettime((~each << 3) | CPUCLOCK_SCHED) for each in _family(pid))
 
 
+def waited_seconds(pid: int) -> float:
+    """For how long the main thread of `pid` could have run, and others were on its core."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def resident_kib(pid: int) -> float:
     """Proportional resident memory of `pid` and its living children, in KiB."""
     return sum(_pss(each) for each in _family(pid))

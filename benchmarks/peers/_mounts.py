@@ -1,6 +1,6 @@
-"""Two ways to mount a peer's response: as a bare ASGI application, and within Starlette's routing.
+"""Ways to mount a peer's response: as a bare ASGI application, in Starlette's routing, and in FastAPI's.
 
-A library whose streams are endpoints, not responses, writes an `application` of its own instead.
+The last is for profiles alone; FastAPI is imported only when it is asked for. A library whose streams are endpoints, not responses, writes an `application` of its own instead.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from benchmarks.event import Token
     from benchmarks.scene import Page, Scene, Source
 
-Mount: TypeAlias = Literal["bare", "routed"]
+Mount: TypeAlias = Literal["bare", "routed", "fastapi"]
 MOUNTS: tuple[Mount, ...] = ("bare", "routed")
 Application: TypeAlias = "Callable[[Scene, Mount], ASGIApp]"
 Respond: TypeAlias = "Callable[[AsyncIterator[Token], float | None], ASGIApp]"
@@ -32,7 +32,7 @@ def mounted(respond: Respond) -> Application:
     """Make a peer's `application` from its response."""
 
     def application(scene: Scene, mount: Mount) -> ASGIApp:
-        return _bare(scene, respond) if mount == "bare" else _routed(scene, respond)
+        return {"bare": _bare, "routed": _routed, "fastapi": _in_fastapi}[mount](scene, respond)
 
     return application
 
@@ -60,6 +60,48 @@ def _routed(scene: Scene, respond: Respond) -> ASGIApp:
     return Starlette(
         routes=[*streams, *(Route(path, partial(page, make)) for path, make in scene.pages.items())]
     )
+
+
+def _in_fastapi(scene: Scene, respond: Respond) -> ASGIApp:
+    def stream(source: Source) -> Any:
+        async def endpoint(request: Request) -> Response:
+            return _Shown(respond(source(number_of(request.scope)), scene.heartbeat))
+
+        return endpoint
+
+    def page(make: Page) -> Any:
+        async def endpoint() -> Response:
+            return Response(make())
+
+        return endpoint
+
+    return in_fastapi(
+        {
+            **{path: stream(source) for path, source in scene.streams.items()},
+            **{path: page(make) for path, make in scene.pages.items()},
+        }
+    )
+
+
+class _Shown(Response):
+    """An application as a response, which is what FastAPI passes on as it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__()
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def in_fastapi(endpoints: Mapping[str, Any], lifespan: Any = None) -> ASGIApp:
+    """FastAPI, with an endpoint for each path."""
+    from fastapi import FastAPI
+
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    for path, endpoint in endpoints.items():
+        app.get(path)(endpoint)
+    return app
 
 
 def number_of(scope: Mapping[str, Any]) -> int:

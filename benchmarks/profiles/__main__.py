@@ -1,4 +1,4 @@
-"""scripts/profile [1 2 4 5]: where the time goes, for raw and for endwell."""
+"""scripts/profile [1 2 3 4 5 7 8 9]: where the time goes, for raw and for endwell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 from benchmarks.harness.process import BenchmarkError, Setting
+from benchmarks.peers import Mount
 from benchmarks.profiles import page
 from benchmarks.profiles.loads import LOADS
 from benchmarks.profiles.sampling import Profile, check, take
@@ -21,6 +22,16 @@ BEFORE = Path(__file__).with_name("before.json")
 """endwell's own, before it was made fast."""
 PACKAGES = ("uvicorn", "httptools", "uvloop", "starlette", "msgspec")
 QUICK = 0.2
+PEERS = ("raw", "endwell")
+FRAMED: Sequence[tuple[Mount, str]] = (
+    ("routed", "raw"),
+    ("routed", "endwell"),
+    ("routed", "endwell-decorated"),
+    ("fastapi", "raw"),
+    ("fastapi", "endwell"),
+    ("fastapi", "endwell-decorated"),
+)
+"""Where work 5 is done as well."""
 
 
 def main() -> int:
@@ -31,33 +42,35 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the time, for a look")
     parser.add_argument("--docs", action="store_true", help="into the documentation too")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="write endwell's as JSON")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="endwell's alone, as JSON into a file")
     options = parser.parse_args()
     machine.pin(machine.CLIENT_CORE)
     machine.allow_many_sockets()
     scale = QUICK if options.quick else 1.0
+    peers = ("endwell",) if options.keep else PEERS
     try:
         check()
-        profiles = [take(setting, scale) for setting in _settings(options.workloads or [*LOADS])]
+        profiles = [take(setting, scale) for setting in _settings(options.workloads or [*LOADS], peers)]
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
     text = page.tables(profiles, _read(BEFORE))
     print(text)
     if options.keep:
-        kept = [asdict(each) for each in profiles if each.peer == "endwell"]
+        kept = [asdict(each) for each in profiles]
         options.keep.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     if options.docs:
         page.write(text, _preface())
     return 0
 
 
-def _settings(numbers: Sequence[int]) -> Iterator[Setting]:
+def _settings(numbers: Sequence[int], peers: Sequence[str]) -> Iterator[Setting]:
     for number in numbers:
-        for peer in ("raw", "endwell"):
+        for peer in peers:
             yield Setting(number, peer, "bare", "uvicorn")
-    if 5 in numbers:
-        yield Setting(5, "endwell", "routed", "uvicorn")
+    if 5 in numbers and peers == PEERS:
+        for mount, peer in FRAMED:
+            yield Setting(5, peer, mount, "uvicorn")
 
 
 def _read(file: Path) -> list[Profile]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import workloads
@@ -11,28 +11,40 @@ from benchmarks.harness.process import ROOT
 from benchmarks.profiles.floors import FLOORS
 from benchmarks.profiles.loads import UNITS
 from benchmarks.profiles.sampling import Profile
+from benchmarks.workloads.base import BASELINE, SUBJECT
 
 PAGE = ROOT / "docs" / "explanation" / "where-time-goes.md"
 BEGIN = "<!-- begin: scripts/profile --docs -->"
 END = "<!-- end of profiles -->"
 
-_STARLETTE = ", in Starlette"
+_FRAMES = {"bare": "", "routed": " in Starlette", "fastapi": " in FastAPI"}
+_PEERS = {"endwell-decorated": "endwell's decorator"}
+_FRAMED = """\
+### Work {number} within a framework
+
+The same in the routing of Starlette and of FastAPI. What is more than bare is the framework's own work, and what it
+makes dearer for the others.
+"""
 
 
 def tables(now: Sequence[Profile], before: Sequence[Profile] = ()) -> str:
-    """A table for each workload, floors down and peers across."""
+    """A table for each workload, floors down and peers across; another one for what was in a framework."""
     known = workloads.load()
     parts = []
     for number in dict.fromkeys(each.workload for each in now):
+        of_it = [each for each in now if each.workload == number]
+        bare = {each.peer: each for each in of_it if each.mount == "bare"}
+        then = next((each for each in before if (each.workload, each.mount) == (number, "bare")), None)
         columns = {
-            **{_name(each, " before"): each for each in before if each.workload == number},
-            **{_name(each, ""): each for each in now if each.workload == number},
+            **{peer: each for peer, each in bare.items() if peer != SUBJECT},
+            **({f"{SUBJECT} before": then} if then is not None else {}),
+            **{peer: each for peer, each in bare.items() if peer == SUBJECT},
         }
-        order = sorted(columns, key=lambda name: (not name.startswith("raw"), _STARLETTE in name))
         parts.append(f"## Work {number}: {known[number].title}\n\nMicroseconds for each {UNITS[number]}.\n")
-        parts.extend(_table({name: columns[name] for name in order}))
-        parts.append("")
-        parts.extend(f"{_dearest(name, columns[name])}\n" for name in order if columns[name].functions)
+        parts += [*_table(columns), ""]
+        parts += [f"{_dearest(name, each)}\n" for name, each in bare.items() if each.functions]
+        if framed := [each for each in of_it if each.mount != "bare"]:
+            parts += [_FRAMED.format(number=number), *_framed_table(framed, bare), ""]
     return "\n".join(parts)
 
 
@@ -45,12 +57,7 @@ def write(text: str, preface: str, page: Path = PAGE) -> None:
     put(page, BEGIN, END, f"{preface}\n\n{text}")
 
 
-def _name(profile: Profile, when: str) -> str:
-    where = "" if profile.mount == "bare" else _STARLETTE
-    return f"{profile.peer}{when if profile.peer == 'endwell' else ''}{where}"
-
-
-def _table(columns: dict[str, Profile]) -> Iterator[str]:
+def _table(columns: Mapping[str, Profile]) -> Iterator[str]:
     yield f"| | {' | '.join(columns)} |"
     yield f"| --- |{' ---: |' * len(columns)}"
     for floor in FLOORS:
@@ -58,6 +65,16 @@ def _table(columns: dict[str, Profile]) -> Iterator[str]:
         if any(cells):
             yield f"| {floor} | {' | '.join(cells)} |"
     yield f"| **all** | {' | '.join(f'**{_micros(each.micros)}**' for each in columns.values())} |"
+
+
+def _framed_table(framed: Sequence[Profile], bare: Mapping[str, Profile]) -> Iterator[str]:
+    yield from _table({_PEERS.get(each.peer, each.peer) + _FRAMES[each.mount]: each for each in framed})
+    bases = [bare.get(BASELINE if each.peer == BASELINE else SUBJECT) for each in framed]
+    more = [
+        _micros(each.micros - base.micros) if base is not None else ""
+        for each, base in zip(framed, bases, strict=True)
+    ]
+    yield f"| more than bare | {' | '.join(more)} |"
 
 
 def _cell(micros: float, all_of_it: float) -> str:

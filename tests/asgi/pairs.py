@@ -7,8 +7,10 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from endwell.asgi._follower import Follower
+from endwell.asgi._hidden import watch_of
 from endwell.types import Scope
 
 
@@ -21,6 +23,24 @@ class Pair(NamedTuple):
     def scope(self, **more: object) -> Scope:
         """What a server would say of it."""
         return {"client": self.client.getsockname()[:2], "server": self.server.getsockname()[:2], **more}
+
+
+class Response:
+    """A response whose client is watched while the block runs, if it lasts."""
+
+    def __init__(self, client: Follower) -> None:
+        self.client = client
+
+    def __enter__(self) -> Self:
+        watch = watch_of(asyncio.get_running_loop())
+        assert watch is not None
+        self._watch = watch
+        watch.join(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.part(self)
+        self.client.stop()
 
 
 @contextlib.contextmanager

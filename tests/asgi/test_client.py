@@ -45,6 +45,15 @@ async def nobody() -> Message:
     raise AssertionError
 
 
+class Leaving:
+    """A process that goes away when told to."""
+
+    going = False
+
+    def is_going(self) -> bool:
+        return self.going
+
+
 @contextlib.asynccontextmanager
 async def through_the_transport(ends: Pair) -> AsyncIterator[ClientSocket]:
     loop = asyncio.get_running_loop()
@@ -237,14 +246,13 @@ async def test_a_connection_that_others_use_is_reset_when_the_process_goes_away(
     """The server would wait for its client."""
     monkeypatch.setattr(_client, "BETWEEN", 0.005)
     with pair() as ends:
-        client = ClientSocket(ends.scope(http_version="2"), nobody)
-        client.going_away = lambda: leaving
-        leaving = False
+        home = Leaving()
+        client = ClientSocket(ends.scope(http_version="2"), nobody, home)
         client.abort()
         await asyncio.sleep(0.1)
         ends.server.send(b"x")
         assert ends.client.recv(1) == b"x"
-        leaving = True
+        home.going = True
         with pytest.raises(ConnectionResetError):
             await asyncio.to_thread(ends.client.recv, 1)
 

@@ -13,10 +13,9 @@ import pytest
 
 from endwell import EventStream, Outcome
 from endwell.asgi import _hidden, _lookup
-from endwell.asgi._client import ClientSocket
-from endwell.asgi._hidden import Follower
+from endwell.asgi._follower import Follower
 from endwell.types import Message
-from tests.asgi.pairs import Pair, connected, descriptors, listening, pair, until
+from tests.asgi.pairs import Pair, Response, connected, descriptors, listening, pair, until
 from tests.engine.scene import Visit
 
 pytestmark = pytest.mark.real_time
@@ -34,11 +33,21 @@ async def nobody() -> Message:
 
 @contextlib.contextmanager
 def following(ends: Pair, told: list[str], name: str = "told") -> Iterator[Follower]:
-    follower = Follower(ClientSocket(ends.scope(), nobody), lambda: told.append(name), None)
-    try:
-        yield follower
-    finally:
-        follower.stop()
+    with Response(Follower(ends.scope(), nobody, Listener(told, name))) as response:
+        yield response.client
+
+
+class Listener:
+    """Notes that the client has left."""
+
+    def __init__(self, told: list[str], name: str = "told") -> None:
+        self.gone = False
+        self._told = told
+        self._name = name
+
+    def leave(self) -> None:
+        self.gone = True
+        self._told.append(self._name)
 
 
 def reset(ends: Pair) -> None:
@@ -139,16 +148,16 @@ async def test_a_number_that_is_used_again_tells_of_the_right_connection() -> No
 def test_a_loop_that_is_closed_with_live_streams_leaves_nothing() -> None:
     before = descriptors()
 
-    async def forget(ends: Pair) -> Follower:
-        follower = Follower(ClientSocket(ends.scope(), nobody), lambda: None, None)
-        await until(lambda: follower.at is not None)
-        return follower
+    async def forget(ends: Pair) -> Response:
+        response = Response(Follower(ends.scope(), nobody, Listener([]))).__enter__()
+        await until(lambda: response.client.at is not None)
+        return response
 
     with pair() as ends:
         with asyncio.Runner() as runner:
-            follower = runner.run(forget(ends))
-        follower.stop()
-    del follower
+            response = runner.run(forget(ends))
+        response.client.stop()
+    del response
     gc.collect()
     assert descriptors() == before
 
@@ -162,7 +171,13 @@ class Connected:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self.transport = self
-        self.disconnected = False
+        self.disconnected = self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def get_extra_info(self, name: str) -> socket.socket:
         return self._connection
@@ -177,43 +192,56 @@ class Connected:
 Connected.__module__ = "uvicorn.protocols.http.httptools_impl"
 
 
-class Often:
-    """A check that finds nothing."""
-
-    every = 0.01
-
-    def begin(self, connection: socket.socket) -> None:
-        pass
-
-    def look(self, connection: socket.socket) -> bool:
-        return False
-
-    def end(self, connection: socket.socket) -> None:
-        pass
+SOON = 0.04
+"""Seconds: looked after all the time."""
 
 
 @pytest.mark.parametrize("watched", [False, True])
 async def test_a_connection_that_the_server_has_closed_without_a_word_is_told_of(watched: bool) -> None:
     told: list[str] = []
     with pair() as ends:
-        client = ClientSocket({}, Connected(ends.server).receive)
-        follower = Follower(client, lambda: told.append("told"), Often())
-        await until(lambda: follower.at is not None or not watched)
-        ends.server.close()
-        await until(lambda: told)
-        await asyncio.sleep(0.05)
-        assert told == ["told"]
-        follower.stop()
+        receive = Connected(ends.server).receive
+        follower = Follower(ends.scope(), receive, Listener(told), vanished=SOON)
+        with Response(follower):
+            await until(lambda: follower.at is not None or not watched)
+            ends.server.close()
+            await until(lambda: told)
+            await asyncio.sleep(0.05)
+            assert told == ["told"]
 
 
 async def test_one_that_was_found_and_is_closed_is_told_of() -> None:
     told: list[str] = []
     with pair() as ends:
-        follower = Follower(ClientSocket(ends.scope(), nobody), lambda: told.append("told"), Often())
-        await until(lambda: follower.at is not None)
-        ends.server.close()
-        await until(lambda: told)
-        follower.stop()
+        follower = Follower(ends.scope(), nobody, Listener(told), vanished=SOON)
+        with Response(follower):
+            await until(lambda: follower.at is not None)
+            ends.server.close()
+            await until(lambda: told)
+
+
+async def test_one_whose_server_sees_it_too_is_left_to_the_server() -> None:
+    """It is only to be told of what it does not see: there is nothing to reset."""
+    told: list[str] = []
+    with pair() as ends:
+        server = Connected(ends.server)
+        with Response(Follower(ends.scope(), server.receive, Listener(told))) as response:
+            await until(lambda: response.client.at is not None)
+            ends.client.shutdown(socket.SHUT_WR)
+            server.closing = True
+            await asyncio.sleep(0.05)
+            assert told == []
+            assert not server.disconnected
+
+
+async def test_many_that_ripen_at_once_are_taken_up_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_hidden, "AT_A_TIME", 2)
+    with contextlib.ExitStack() as stack:
+        servers = [Connected(stack.enter_context(pair()).server) for _ in range(5)]
+        responses = [Response(Follower({}, server.receive, Listener([]))) for server in servers]
+        for response in responses:
+            stack.enter_context(response)
+        await until(lambda: all(response.client.at is not None for response in responses))
 
 
 # -- through a stream ----------------------------------------------------------------------------------------

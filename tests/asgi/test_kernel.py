@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from endwell.asgi import _kernel
-from endwell.asgi._attend import attend
-from endwell.asgi._client import ClientSocket
+from endwell.asgi._follower import Follower
 from endwell.asgi._kernel import Options
+from endwell.asgi._pump import Pump
 from endwell.types import Message, Scope
-from tests.asgi.pairs import Pair, connected, listening, pair, until
+from tests.asgi.pairs import Pair, Response, connected, listening, pair, until
 
 pytestmark = pytest.mark.real_time
 
@@ -136,12 +136,9 @@ async def nobody() -> Message:
 
 @contextlib.contextmanager
 def attended(ends: Pair, vanished: float | None, **more: object) -> Iterator[None]:
-    client = ClientSocket({**ends.scope(), **more}, nobody)
-    follower = attend(client, leave=lambda: None, vanished=vanished, send=30)
-    try:
+    follower = Follower({**ends.scope(), **more}, nobody, Pump(nobody), vanished=vanished, send=30)
+    with Response(follower):
         yield
-    finally:
-        follower.stop()
 
 
 async def test_a_listening_socket_that_was_opened_anew_is_found_by_its_streams(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from endwell import EventStream, Finish, Grace, NDJSONStream, Policy, Streams, current_stream
+from endwell.asgi import _uvicorn
 from endwell.observe import logger
 from endwell.types import ASGIApp, Message, Scope
 from tests.engine.scene import for_ever, turns
@@ -52,8 +53,24 @@ class Visitor:
         if self._blocks:
             await for_ever()
 
+    async def receive(self) -> Message:
+        return await self.messages.get()
+
     def leave(self) -> None:
         self.messages.put_nowait({"type": "http.disconnect"})
+
+
+@pytest.fixture(autouse=True, params=["any server", "uvicorn"])
+def _by_hand(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """uvicorn's `receive` is stepped by hand, and any other in a task."""
+    if request.param == "uvicorn":
+        monkeypatch.setattr(Visitor, "__module__", "uvicorn.protocols.http.h11_impl")
+        monkeypatch.setattr(Visitor.receive, "__module__", "uvicorn.protocols.http.h11_impl")
+    for known in (_uvicorn._is_uvicorns, _uvicorn._is_plain):
+        known.cache_clear()
+    yield
+    for known in (_uvicorn._is_uvicorns, _uvicorn._is_plain):
+        known.cache_clear()
 
 
 def scope_of(state: dict[str, Any]) -> Scope:
@@ -198,7 +215,7 @@ async def serve(way: Way, state: dict[str, Any]) -> None:
     """Let one stream live and end in this way."""
     visitor = way.visitor()
     response = way.response(way.source(), policy=way.policy)
-    request = asyncio.ensure_future(response(scope_of(state), visitor.messages.get, visitor.send))
+    request = asyncio.ensure_future(response(scope_of(state), visitor.receive, visitor.send))
     await way.client(visitor, request)
     await asyncio.wait([request])
     if not request.cancelled():
@@ -254,7 +271,7 @@ async def test_one_that_was_drained_leaves_none_either(source: Callable[[], Asyn
         visitor = Visitor()
         response = EventStream(source())
         scope = scope_of({"endwell": streams._registry})
-        request = asyncio.ensure_future(response(scope, visitor.messages.get, visitor.send))
+        request = asyncio.ensure_future(response(scope, visitor.receive, visitor.send))
         await visitor.began.wait()
         await streams.drain()
         await request
@@ -269,7 +286,7 @@ async def test_one_that_was_stopped_leaves_none_either() -> None:
         visitor = Visitor()
         scope = scope_of({"endwell": streams._registry})
         response = EventStream(waits())
-        request = asyncio.ensure_future(response(scope, visitor.messages.get, visitor.send))
+        request = asyncio.ensure_future(response(scope, visitor.receive, visitor.send))
         await visitor.began.wait()
         await streams.stop(streams.active()[0].id)
         await request

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import socket
 import time
 
 import pytest
 
 from endwell.asgi import _hidden, _kernel, _sockets
-from endwell.asgi._client import ClientSocket
-from endwell.asgi._hidden import Follower
-from endwell.asgi._patience import Patience
+from endwell.asgi._follower import Follower
+from endwell.asgi._patience import Patience, look_every
 from endwell.types import Message
-from tests.asgi.pairs import Pair, fill, pair, until
+from tests.asgi.pairs import Pair, Response, fill, pair, until
 
 VANISHED = 30.0
 
@@ -31,7 +30,7 @@ class Clock:
 def watched(ends: Pair, send: float | None = VANISHED) -> tuple[Patience, Clock]:
     """The watch over a connection that has its timeout."""
     clock = Clock()
-    patience = Patience(ends.server.getsockname()[1], VANISHED, send=send, clock=clock)
+    patience = Patience(VANISHED, send=send, clock=clock)
     _kernel.set_timeout(ends.server, VANISHED)
     return patience, clock
 
@@ -102,7 +101,7 @@ def test_whoever_acknowledges_lives_and_what_is_not_acknowledged_is_the_kernels_
         for (acked, unacked, unsent), timeout in zip(looks, timeouts, strict=True):
             seen = _sockets.Progress(acked=acked, unacked=unacked, unsent=unsent)
             monkeypatch.setattr(_sockets, "progress", lambda _, seen=seen: seen)
-            clock.now += patience.every
+            clock.now += look_every(VANISHED)
             assert not patience.look(ends.server)
             assert timeout_of(ends) == timeout
 
@@ -162,18 +161,19 @@ async def test_every_connection_is_looked_after_a_few_at_a_time(monkeypatch: pyt
     monkeypatch.setattr(_hidden, "AGE", 0.005)
     monkeypatch.setattr(_hidden, "AT_A_TIME", 2)
     told: list[int] = []
-    with pair() as ends:
-        followers = [
-            Follower(
-                ClientSocket(ends.scope(), nobody),
-                lambda number=number: told.append(number),  # type: ignore[misc]
-                Patience(ends.server.getsockname()[1], 0.05, send=0.05),
-            )
-            for number in range(5)
-        ]
+    with pair() as ends, contextlib.ExitStack() as stack:
         _kernel._covered[ends.server.getsockname()[1]] = _kernel._Cover(0.05, inherited=False, at=0)
+        for number in range(5):
+            follower = Follower(ends.scope(), nobody, Listener(told, number), vanished=0.05, send=0.05)
+            stack.enter_context(Response(follower))
         fill(ends.server)
         await until(lambda: sorted(set(told)) == list(range(5)))
-        for follower in followers:
-            follower.stop()
-        await asyncio.sleep(0)
+
+
+class Listener:
+    """Notes whose client is gone."""
+
+    gone = False
+
+    def __init__(self, told: list[int], number: int) -> None:
+        self.leave = lambda: told.append(number)

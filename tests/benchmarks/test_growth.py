@@ -65,16 +65,16 @@ def test_a_reader_sees_whether_every_event_is_its_own_and_the_next(
 ) -> None:
     delays: array[int] = array("q")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        reader = clients.Reader(listening.getsockname()[1], 7, "", narrow=False)
+        reader = clients.Member(listening.getsockname()[1], 7, "", delays)
         with listening.accept()[0] as server, reader.socket:
             reader.socket.settimeout(1)
             sent = b"\r\nstream-id: abc\r\n\r\n" + b"".join(events)
             server.sendall(sent[:60])  # in the middle of the first
-            reader.take(delays)
+            reader.take()
             server.sendall(sent[60:])
             if not is_right:
                 with pytest.raises(BenchmarkError, match="stream 7"):
-                    reader.take(delays)
+                    reader.take()
                 return
-            reader.take(delays)
-    assert (reader.events, len(delays), reader.stream, reader.ended) == (2, 2, "abc", False)
+            reader.take()
+    assert (reader.events, len(delays), reader.stream, reader.is_over) == (2, 2, "abc", False)

@@ -49,3 +49,18 @@ def test_a_table_has_a_row_for_each_floor_and_a_column_for_each_peer() -> None:
     assert "| kernel | 8.00 (33 %) | 8.00 (40 %) | 8.00 (50 %) |" in lines
     assert "| raw | 16.0 (67 %) |  |  |" in lines
     assert "The dearest functions of endwell: `_pull:pull` 4.00." in lines
+
+
+def test_what_a_framework_adds_is_told_apart() -> None:
+    floors_ = {"endwell: engine": 100.0}
+    profiles = [
+        Profile(5, "raw", "bare", 90.0, 10, floors_),
+        Profile(5, "endwell", "bare", 100.0, 10, floors_),
+        Profile(5, "raw", "routed", 130.0, 10, floors_),
+        Profile(5, "endwell-decorated", "fastapi", 250.0, 10, {**floors_, "framework": 150.0}),
+    ]
+    lines = page.tables(profiles).splitlines()
+    assert "| | raw | endwell |" in lines
+    assert "| | raw in Starlette | endwell's decorator in FastAPI |" in lines
+    assert "| framework |  | 150 (60 %) |" in lines
+    assert "| more than bare | 40.0 | 150 |" in lines

@@ -53,6 +53,8 @@ class Line:
     async def refuse(self, refusal: Refusal) -> None:
         raise AssertionError
 
+    is_prompt = False
+
     def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
         raise AssertionError
 

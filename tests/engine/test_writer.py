@@ -9,12 +9,10 @@ from dataclasses import replace
 import pytest
 
 from endwell import ByteStream, Cause, EventStream, NDJSONStream, Outcome, Policy, current_stream
-from endwell.engine import _writer
+from endwell.engine._cork import CORK
 from endwell.types import Message, Receive, Scope, Send
 from tests.engine.scene import FULL, QUIET, Diary, Visit, for_ever, now, talker, turns
 from tests.peer import FOREVER, Peer
-
-CORK = _writer.CORK
 
 
 @pytest.fixture

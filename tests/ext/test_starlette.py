@@ -12,6 +12,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from endwell import ByteStream, EventStream, NDJSONStream, Streams, cancel_on_disconnect
 from tests.ext.visits import Client, Endings, fetch, turns
@@ -130,6 +131,40 @@ async def test_a_response_is_a_starlette_response() -> None:
     assert client.headers["x-a"] == "1"
     assert client.headers["x-b"] == "2"
     assert client.headers["set-cookie"].startswith("flavour=plum")
+
+
+async def test_what_is_added_to_one_response_is_never_in_another() -> None:
+    """Until somebody asks for them, the headers are those of all of its kind."""
+    first, second, third = (EventStream(["a"]) for _ in range(3))
+    first.set_cookie("user", "ada")
+    second.headers["x-a"] = "1"
+    plain = (await fetch(third)).headers.keys()
+    assert (await fetch(first)).headers.keys() - plain == {"set-cookie"}
+    assert (await fetch(second)).headers.keys() - plain == {"x-a"}
+
+
+@pytest.mark.parametrize("given", [{}, {"headers": {"x-a": "1"}}])
+async def test_what_a_middleware_adds_is_gone_with_the_answer(given: dict[str, Any]) -> None:
+    """Some, as Starlette's CORSMiddleware, add to the very list that they are given."""
+
+    async def stamped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def stamping(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-stamp", b"1"))
+            await send(message)
+
+        await response(scope, receive, stamping)
+
+    response = EventStream(["a"], **given)
+    assert "x-stamp" in (await fetch(stamped)).headers
+    for other in (response, EventStream(["a"])):
+        assert "x-stamp" not in (await fetch(other)).headers
+
+
+async def test_headers_that_were_taken_away_stay_away() -> None:
+    response = EventStream(["a"])
+    response.raw_headers = []
+    assert (await fetch(response)).headers == {}
 
 
 @pytest.mark.parametrize("path", ["/annotated/x", "/sync", "/class/x"])

@@ -49,7 +49,7 @@ class Cycle:
         return await self._receive()
 
 
-Cycle.__module__ = "uvicorn.protocols.http"
+Cycle.__module__ = Cycle.receive.__module__ = "uvicorn.protocols.http"
 
 
 class Server(Peer):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 from endwell.asgi._address import ClientAddress
 from endwell.asgi._pump import Pump
-from endwell.engine import Gate, Place, Registry, Ticket, end
+from endwell.engine import Gate, Place, Registry, Ticket
 from endwell.errors import ConfigurationError
 from endwell.lifecycle import Cause
 
@@ -28,7 +27,7 @@ class Entry:
         pump: Reads on for whoever answers the request.
     """
 
-    __slots__ = ("_tickets", "_watch", "gate", "key", "pump", "refused", "waited")
+    __slots__ = ("_tickets", "gate", "key", "pump", "refused", "waited")
 
     def __init__(self, pump: Pump) -> None:
         self.pump = pump
@@ -37,7 +36,6 @@ class Entry:
         self.waited = 0.0
         self.gate: Gate | None = None
         self._tickets: list[Ticket] = []
-        self._watch: asyncio.Task[None] | None = None
 
     async def pass_through(self, registry: Registry, gates: Sequence[Gate], request: Any) -> None:
         """Pass one gate after the other, or none.
@@ -75,16 +73,10 @@ class Entry:
         self.key = key if key is not None else self.key
         passed = gate.ask(key)
         if isinstance(passed, Place):
-            if self._watch is None:  # who waits may leave
-                self._watch = self.pump.start()
-            self.pump.listen(functools.partial(passed.withdraw, Cause.DISCONNECT))
+            self.pump.start()  # who waits may leave
+            self.pump.listen(_Waiting(passed))
             passed = await passed.wait()
         return passed
-
-    def watch(self) -> asyncio.Task[None]:
-        """The pump's task: the one that has been reading, or a new one. It is the caller's to cancel."""
-        watch, self._watch = self._watch, None
-        return watch or self.pump.start()
 
     def leave(self) -> None:
         """Give the places back."""
@@ -94,9 +86,20 @@ class Entry:
     async def give_up(self) -> None:
         """Give the places back, and read no more."""
         self.leave()
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            await end(watch)
+        await self.pump.end()
+
+
+class _Waiting:
+    """Who gives up its place in the queue when its client leaves."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def client_gone(self) -> None:
+        """See `Listener`."""
+        self._place.withdraw(Cause.DISCONNECT)
 
 
 async def _key_of(gate: Gate, request: Any) -> Hashable | None:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from endwell.asgi._pump import Pump
-from endwell.engine import contained, end, wait_out
+from endwell.engine import contained, wait_out
 from endwell.errors import ConfigurationError
 from endwell.observe import logger
 from endwell.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,17 +54,18 @@ class Handler(Generic[T]):
             Exception: What the work raised, also when the client left at the same moment.
             CancelledError: The task was cancelled from outside; the work was too, and is over.
         """
-        watch = pump.start()
-        pump.listen(self._client_gone)
+        pump.start()
+        pump.listen(self)
         try:
             await self._finish()
         finally:
-            await end(watch)  # a response that listens for itself must find receive() free
+            await pump.end()  # a response that listens for itself must find receive() free
             if inspect.iscoroutine(self._work):
                 self._work.close()  # for one that was cancelled before it started
         return self._result(pump)
 
-    def _client_gone(self) -> None:
+    def client_gone(self) -> None:
+        """See `endwell.asgi._pump.Listener`."""
         if not self._answered:
             self._cancel()
 

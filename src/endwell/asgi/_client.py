@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from endwell.asgi import _sockets
 from endwell.asgi._lookup import look_up
@@ -22,21 +22,34 @@ STANDS = 5
 can it be of use, and the one that was looked at has waited for the policy's `send` before."""
 
 
+def is_shared(scope: Scope) -> bool:
+    """Whether a request's connection carries others at the same time: HTTP/2."""
+    return not str(scope.get("http_version", "1.1")).startswith("1")
+
+
+class Home(Protocol):
+    """Where a stream belongs."""
+
+    def is_going(self) -> bool:
+        """Whether the process is shutting down."""
+
+
 class ClientSocket:
     """Reaches the socket below a response: through uvicorn's own transport, elsewhere by look-up.
 
     Args:
         scope: The request.
         receive: The server's `receive`, or a middleware's.
+        home: Says whether the process is shutting down.
 
     Attributes:
         shared: It carries other responses at the same time: HTTP/2.
-        going_away: Says whether the process is shutting down.
     """
 
     __slots__ = (
         "_aborted",
         "_descriptor",
+        "_home",
         "_is_direct",
         "_receive",
         "_scope",
@@ -44,11 +57,10 @@ class ClientSocket:
         "_socket",
         "_transport",
         "_waiting",
-        "going_away",
         "shared",
     )
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, home: Home | None = None) -> None:
         self._is_direct = (transport := transport_of(receive)) is not None
         if transport is None and (own := beneath(receive, scope)) is not None:
             receive, transport = own, transport_of(own)
@@ -59,8 +71,8 @@ class ClientSocket:
         self._descriptor: int | None = None
         self._searched = self._aborted = False
         self._waiting: list[Callable[[int | None], None]] | None = None
-        self.going_away: Callable[[], bool] = _never
-        self.shared = not str(scope.get("http_version", "1.1")).startswith("1")
+        self._home = home
+        self.shared = is_shared(scope)
 
     @property
     def address(self) -> _sockets.Address | None:
@@ -161,10 +173,21 @@ class ClientSocket:
         if self._aborted:
             return
         self._aborted = True
-        if self.shared and not self.going_away():
+        if self.shared and not self.is_going:
             self.locate(self._reset_in_the_end)
         else:
             self._reset()
+
+    @property
+    def is_going(self) -> bool:
+        """Whether the process is shutting down."""
+        return self._home is not None and self._home.is_going()
+
+    @property
+    def is_closing(self) -> bool:
+        """The server is known to close it, and to have nothing to wait for."""
+        transport = self._transport
+        return transport is not None and transport.is_closing() and not has_unsent(transport)
 
     @property
     def has_unsent(self) -> bool:
@@ -204,15 +227,11 @@ class ClientSocket:
         progress = self.on(descriptor, _sockets.progress)
         stands = progress is not None and progress.unsent > 0 and progress.acked == acked
         looks = looks + 1 if stands else 0
-        if looks >= STANDS or self.going_away():
+        if looks >= STANDS or self.is_going:
             self._reset()
             return
         acked = -1 if progress is None else progress.acked
         asyncio.get_running_loop().call_later(BETWEEN, self._reset_in_the_end, descriptor, acked, looks)
-
-
-def _never() -> bool:
-    return False
 
 
 def _ignore(_: int | None) -> None:

@@ -78,6 +78,7 @@ class Departure:
             yield
         finally:
             self.idle()
+            self._watch.stop()
             self._stop_timer()
             self._ear.detach()
             self._loop = None
@@ -145,7 +146,7 @@ class Departure:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            self._watch.pause()
+            self._watch.stop()
             self._begins()
 
     # -- keeping a signal --------------------------------------------------------------------------------

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import math
 import select
-import socket
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from endwell.asgi import _sockets
-from endwell.asgi._client import ClientSocket
+from endwell.asgi._follower import Follower
 
 AGE = 0.1
 """Seconds between looks for streams that are new; at the second one that finds it, a stream is watched."""
+TURN = 0.005
+"""Seconds in which a server does what there is to be done about a FIN that it sees itself: most of them."""
 AT_A_TIME = 200
 """Connections looked at in one turn of the loop: half a millisecond on uvicorn, two where they are found."""
 
@@ -33,137 +33,167 @@ _EVENTS = select.EPOLLRDHUP | select.EPOLLET if _SUPPORTED else 0
 # Once each: an event that turns out to be another descriptor's cannot be taken back, and would come for ever.
 
 
-class Check(Protocol):
-    """What is looked at on a connection while it is watched; each method on its socket."""
-
-    every: float
-    """Seconds between looks."""
-
-    def begin(self, connection: socket.socket) -> None:
-        """It is watched from now on."""
-
-    def look(self, connection: socket.socket) -> bool:
-        """Whether the client is gone."""
-
-    def end(self, connection: socket.socket) -> None:
-        """It is not watched any more."""
-
-
-class Follower:
-    """One stream whose client is watched.
-
-    Args:
-        client: Its socket.
-        leave: Called once, on the loop, when the client has hung up, or is gone.
-        check: What else is looked at.
-    """
-
-    __slots__ = ("_watch", "at", "check", "client", "leave")
-
-    def __init__(self, client: ClientSocket, leave: Callable[[], None], check: Check | None) -> None:
-        self.client = client
-        self.leave = leave
-        self.check = check
-        self.at: int | None = None
-        self._watch: _Watch | None = _watch_of(asyncio.get_running_loop()) if _SUPPORTED else None
-        if self._watch is not None:
-            self._watch.join(self)
+class Young(Protocol):
+    """A stream that is new: nothing is made for it before it has lived for a moment."""
 
     @property
-    def over(self) -> bool:
-        """Nobody wants to know any more."""
-        return self._watch is None
-
-    def is_gone(self) -> bool:
-        """Whether the server has closed the connection without a word here, or the check says so."""
-        if self.at is None:
-            return False
-        if self.client.is_closed(self.at):
-            return True
-        return self.check is not None and bool(self.client.on(self.at, self.check.look))
-
-    def stop(self) -> None:
-        """The stream is over."""
-        if self._watch is None:
-            return
-        if self.check is not None and self.at is not None:
-            self.client.on(self.at, self.check.end)
-        self._watch.part(self)
-        self._watch = None
+    def client(self) -> Follower:
+        """Its client, to be watched from now on."""
 
 
-class _Watch:
-    """All followers of one event loop."""
+class Watch:
+    """All clients of one event loop whose streams last."""
 
-    __slots__ = ("__weakref__", "_epoll", "_every", "_fresh", "_ripe", "_sweeping", "_ticking", "_watched")
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_epoll",
+        "_every",
+        "_fresh",
+        "_hung_up",
+        "_looking",
+        "_ripe",
+        "_sweeping",
+        "_ticking",
+        "_watched",
+    )
 
     def __init__(self) -> None:
-        self._fresh: set[Follower] = set()
-        self._ripe: set[Follower] = set()
-        self._ticking = self._sweeping = False
+        self._fresh: set[Young] = set()
+        self._ripe: set[Young] = set()
+        self._ticking = self._sweeping = self._looking = self._closed = False
         self._every = math.inf
         self._epoll: select.epoll | None = None
-        self._watched: dict[int, list[Follower]] = {}
+        self._watched: dict[int, Follower] = {}  # the last of those on each connection
+        self._hung_up: set[int] = set()
 
-    def join(self, follower: Follower) -> None:
-        self._fresh.add(follower)
+    def join(self, young: Young) -> None:
+        """A stream begins."""
+        self._fresh.add(young)
         if not self._ticking:
             self._ticking = True
             asyncio.get_running_loop().call_later(AGE, self._tick)
 
-    def part(self, follower: Follower) -> None:
-        self._fresh.discard(follower)
-        self._ripe.discard(follower)
-        if follower.at is not None:
-            self._forget(follower, follower.at)
+    def part(self, young: Young) -> None:
+        """It is over; if it is watched by now, that is its client's affair: `Follower.stop`."""
+        self._fresh.discard(young)
+        self._ripe.discard(young)
 
     def _tick(self) -> None:
-        due, self._ripe, self._fresh = self._ripe, self._fresh, set()
+        """Watch those that were there the last time; a few in one turn, so that others are not held up."""
+        left = AT_A_TIME
+        while self._ripe and left:
+            left -= self._ripe.pop().client.follow(self)
+        if self._ripe:
+            asyncio.get_running_loop().call_soon(self._tick)
+            return
+        self._ripe, self._fresh = self._fresh, self._ripe
         self._ticking = bool(self._ripe)
         if self._ticking:
             asyncio.get_running_loop().call_later(AGE, self._tick)
-        for follower in due:
-            follower.client.locate(functools.partial(self._add, follower))
 
-    def _add(self, follower: Follower, descriptor: int | None) -> None:
-        if follower.over:
-            return
-        if descriptor is None:
-            if follower.client.is_closed():
-                follower.leave()
-            return
+    # -- which of them are watched -----------------------------------------------------------------------
+
+    def add(self, follower: Follower, descriptor: int) -> None:
+        """Watch a client from now on, at a descriptor."""
         if self._epoll is None:
             self._epoll = select.epoll()
             asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._look)
-        follower.at = descriptor
-        self._watched.setdefault(descriptor, []).append(follower)
-        with contextlib.suppress(OSError):  # it is watched already, for another stream; or it is closed
-            self._epoll.register(descriptor, _EVENTS)
-        if follower.check is not None:
-            follower.client.on(descriptor, follower.check.begin)
-            self._every = min(self._every, follower.check.every)
+        follower.beside = self._watched.get(descriptor)
+        self._watched[descriptor] = follower
+        with contextlib.suppress(OSError):  # it is closed
+            try:
+                self._epoll.register(descriptor, _EVENTS)
+            except (
+                FileExistsError
+            ):  # it is watched already, for another stream: have it say again what it said
+                self._epoll.modify(descriptor, _EVENTS)
+        every = follower.every
+        if every is not None:
+            self._every = min(self._every, every)
             if not self._sweeping:
                 self._sweeping = True
                 asyncio.get_running_loop().call_later(self._every, self._sweep, [])
 
-    def _forget(self, follower: Follower, descriptor: int) -> None:
-        follower.at = None
-        others = self._watched[descriptor]
-        others.remove(follower)
-        if others or self._epoll is None:
+    def remove(self, follower: Follower, descriptor: int) -> None:
+        """Watch it no more."""
+        first = self._watched[descriptor]
+        if first is not follower:
+            while first.beside is not follower:
+                assert first.beside is not None
+                first = first.beside
+            first.beside = follower.beside
+        elif follower.beside is not None:
+            self._watched[descriptor] = follower.beside
+        else:
+            del self._watched[descriptor]
+            self._unregister(follower, descriptor)
+        follower.beside = None
+
+    def _unregister(self, follower: Follower, descriptor: int) -> None:
+        if self._epoll is None:
             return
-        del self._watched[descriptor]
-        with contextlib.suppress(OSError):  # closed: then nothing is registered any more
-            self._epoll.unregister(descriptor)
+        if not follower.is_closed():  # then nothing is registered any more
+            with contextlib.suppress(OSError):  # it may be all the same: not every server says so
+                self._epoll.unregister(descriptor)
         if not self._watched:
             self._close(self._epoll)
 
+    def _close(self, epoll: select.epoll) -> None:
+        self._epoll = None
+        with contextlib.suppress(RuntimeError):  # no loop runs any more
+            asyncio.get_running_loop().remove_reader(epoll.fileno())
+        epoll.close()
+
+    def _on(self, descriptor: int) -> Iterator[Follower]:
+        """Those on one connection."""
+        follower = self._watched.get(descriptor)
+        while follower is not None:
+            following = follower.beside
+            yield follower
+            follower = following
+
+    # -- looking -----------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Something has happened: see what, when the server has had its turn."""
+        if self._epoll is None:
+            return
+        events = self._epoll.poll(0)
+        self._hung_up.update(descriptor for descriptor, _ in events)
+        # Without an event, what happened is over: the server was quicker, and has closed the connection.
+        self._closed = self._closed or not events
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(TURN, self._see)
+
+    def _see(self) -> None:
+        self._looking = False
+        hung_up, self._hung_up = self._hung_up, set()
+        for descriptor in hung_up:
+            # A number may be another connection's by now. Whoever had it before has lost its client anyway.
+            for follower in self._on(descriptor):
+                if not follower.is_known() and follower.on(descriptor, _sockets.has_hung_up) is not False:
+                    follower.leave()
+        if self._closed:
+            self._closed = False
+            self._look_for_closed([*self._watched])
+
+    def _look_for_closed(self, left: list[int]) -> None:
+        for descriptor in left[-AT_A_TIME:]:
+            for follower in self._on(descriptor):
+                if follower.is_closed(descriptor):
+                    follower.leave()
+        del left[-AT_A_TIME:]
+        if left:
+            asyncio.get_running_loop().call_soon(self._look_for_closed, left)
+
     def _sweep(self, left: list[Follower]) -> None:
         """Look after everybody; a few at a time, so that other requests are not held up."""
-        left = left or [follower for followers in self._watched.values() for follower in followers]
+        left = left or [follower for descriptor in self._watched for follower in self._on(descriptor)]
         for follower in left[-AT_A_TIME:]:
             if follower.is_gone():
-                self._leave(follower)
+                follower.leave()
         del left[-AT_A_TIME:]
         if left:
             asyncio.get_running_loop().call_soon(self._sweep, left)
@@ -172,42 +202,13 @@ class _Watch:
         if self._sweeping:
             asyncio.get_running_loop().call_later(self._every, self._sweep, [])
 
-    def _close(self, epoll: select.epoll) -> None:
-        self._epoll = None
-        with contextlib.suppress(RuntimeError):  # no loop runs any more
-            asyncio.get_running_loop().remove_reader(epoll.fileno())
-        epoll.close()
 
-    def _look(self) -> None:
-        if self._epoll is None:
-            return
-        events = self._epoll.poll(0)
-        for descriptor, _ in events:
-            # A number may be another connection's by now. Whoever had it before has lost its client anyway.
-            for follower in [*self._watched.get(descriptor, ())]:
-                if follower.client.on(descriptor, _sockets.has_hung_up) is not False:
-                    self._leave(follower)
-        if not events:
-            self._look_for_closed()
-
-    def _look_for_closed(self) -> None:
-        """What happened is over: the server was quicker, and has closed the connection."""
-        for descriptor, followers in [*self._watched.items()]:
-            for follower in [*followers]:
-                if follower.client.is_closed(descriptor):
-                    self._leave(follower)
-
-    def _leave(self, follower: Follower) -> None:
-        if follower.at is not None:
-            self._forget(follower, follower.at)
-            follower.leave()
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
-
-
-def _watch_of(loop: asyncio.AbstractEventLoop) -> _Watch:
+def watch_of(loop: asyncio.AbstractEventLoop) -> Watch | None:
+    """The watch over the streams of a loop; None where the system has no such thing."""
     watch = _watches.get(loop)
-    if watch is None:
-        watch = _watches[loop] = _Watch()
+    if watch is None and _SUPPORTED:
+        watch = _watches[loop] = Watch()
     return watch

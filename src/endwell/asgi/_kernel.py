@@ -26,6 +26,9 @@ from endwell.observe import logger
 AGAIN = 60.0
 """Seconds after which a port whose listening socket seems to be a new one is looked at again."""
 
+APART = 1.0
+"""Seconds after which another connection is asked at once whether it has inherited them."""
+
 _MOST = 32_767
 """Linux: the most seconds that keepalive takes."""
 
@@ -61,6 +64,7 @@ class _Cover(NamedTuple):
 
 
 _covered: dict[int, _Cover] = {}
+_asked: dict[int, float] = {}
 _told: set[str] = set()
 _lock = threading.Lock()
 
@@ -80,6 +84,19 @@ def cover(port: int, vanished: float) -> None:
     thread = threading.Thread(target=_apply, args=(port, vanished), name="endwell keepalive", daemon=True)
     with contextlib.suppress(RuntimeError):  # no more threads to be had
         thread.start()
+
+
+def is_to_be_asked(port: int) -> bool:
+    """Whether a connection should be asked for the options at once, as it may not have inherited them.
+
+    Of a listening socket's own, one in a while will do: `cover_one` finds out if it is a new one. The others
+    are asked when they are looked at for the first time.
+    """
+    known, now = _covered.get(port), time.monotonic()
+    if known is not None and known.inherited and _asked.get(port, -math.inf) + APART > now:
+        return False
+    _asked[port] = now
+    return True
 
 
 def set_timeout(connection: socket.socket, seconds: float) -> None:

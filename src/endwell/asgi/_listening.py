@@ -95,7 +95,11 @@ class Watch:
             self._look_later()
 
     def pause(self) -> None:
-        """Look no more, until `go_on`."""
+        """Look no more, until `go_on`. A timer that is set is left to find that out: streams come and go."""
+        self._on = False
+
+    def stop(self) -> None:
+        """Look no more."""
         self._on = False
         self._stop_timer()
 
@@ -104,6 +108,9 @@ class Watch:
         return bool(self._known) and not any(each.is_there() for each in self._known)
 
     def _look(self) -> None:
+        self._timer = None
+        if not self._on:
+            return
         if self.is_gone():
             self._search()  # it may have been replaced by another one
         else:

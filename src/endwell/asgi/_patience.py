@@ -24,24 +24,24 @@ AFTER_THE_END = 10.0
 """What a finished stream has left in the kernel's buffer may take this many times `vanished` for a block."""
 
 
+def look_every(vanished: float) -> float:
+    """Seconds between looks at a client."""
+    return vanished / LOOKS
+
+
 class Patience:
-    """Watches over one client that has inherited `vanished` as its timeout.
+    """Watches over one client that has `vanished` as its timeout, from when something waits for it.
 
     Args:
-        port: The server's.
         vanished: Seconds.
         send: The policy's; None waits for a slow client for ever.
         clock: The time in seconds.
-
-    Attributes:
-        every: Seconds between looks.
     """
 
-    __slots__ = ("_acked", "_clock", "_lifted_at", "_limit", "_moved_at", "_port", "_vanished", "every")
+    __slots__ = ("_acked", "_clock", "_lifted_at", "_limit", "_moved_at", "_vanished")
 
     def __init__(
         self,
-        port: int,
         vanished: float,
         *,
         send: float | None,
@@ -49,16 +49,10 @@ class Patience:
     ) -> None:
         self._clock = clock
         self._limit = math.inf if send is None else max(BEYOND * vanished, send + vanished)
-        self.every = vanished / LOOKS
-        self._port = port
         self._vanished = vanished
         self._acked = -1
         self._moved_at = 0.0
         self._lifted_at: float | None = None
-
-    def begin(self, connection: socket.socket) -> None:
-        """See to it that it has the timeout."""
-        _kernel.cover_one(connection, self._port, self._vanished)
 
     def look(self, connection: socket.socket) -> bool:
         """Lift the timeout while the client is slow but lives; whether nothing was taken for too long.
@@ -87,6 +81,6 @@ class Patience:
     def end(self, connection: socket.socket) -> None:
         """Put the timeout back; it counts from when the window was first closed."""
         if self._lifted_at is not None:
-            closed = self._clock() - self._lifted_at + self.every
+            closed = self._clock() - self._lifted_at + look_every(self._vanished)
             self._lifted_at = None
             _kernel.set_timeout(connection, closed + AFTER_THE_END * self._vanished)

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Hashable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
 
 import anyio
 
 from endwell.asgi._admit import Entry
-from endwell.asgi._attend import attend
-from endwell.asgi._connection import Headers, HTTPConnection
-from endwell.asgi._hidden import Follower
+from endwell.asgi._connection import HTTPConnection
+from endwell.asgi._plan import Plan
 from endwell.asgi._pump import Pump
 from endwell.engine import (
     Alone,
     Asker,
-    Gate,
     Registry,
     Rejection,
-    Release,
-    SourceHandle,
     Stream,
     Voice,
     reject,
@@ -32,49 +26,8 @@ from endwell.engine import (
 )
 from endwell.errors import StreamCut
 from endwell.lifecycle import Cause
-from endwell.observe import Callback, logger
-from endwell.settings import Policy
+from endwell.observe import logger
 from endwell.types import Scope, Send
-from endwell.wire import Dialect, Format
-
-
-@dataclass(slots=True, kw_only=True)
-class Plan:
-    """All that is decided of a streaming response before its request's `send` is known.
-
-    Attributes:
-        source: The source, taken over.
-        format: How chunks become bytes.
-        status: The HTTP status.
-        headers: The headers, ready for ASGI.
-        policy: Its durations.
-        route: The route's template, for the ending.
-        owns: What releases its resources, in the order they were given.
-        callbacks: Told of the ending.
-        registry: The application's streams; None for a stream on its own.
-        dialect: How the client is told of an end that is none; None for the format's own.
-        resumable: Number the events, and answer who has seen the end with 204.
-        owner: Who may stop it, besides the application.
-        gates: Who has to let it in.
-        request: The Starlette request, if the gates want to know it.
-        entry: It has been at the gates already.
-    """
-
-    source: SourceHandle
-    format: Format
-    status: int
-    headers: Headers
-    policy: Policy
-    route: str
-    owns: Sequence[Release]
-    callbacks: Sequence[Callback]
-    registry: Registry | None
-    dialect: Dialect | None = None
-    resumable: bool = False
-    owner: object = None
-    gates: Sequence[Gate] = ()
-    request: Any = None
-    entry: Entry | None = None
 
 
 async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
@@ -86,7 +39,10 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
         StreamCut: The body had to be cut for another reason than an exception.
         CancelledError: The task was cancelled from outside; the cleanup is over.
     """
-    connection = HTTPConnection(scope, pump.origin, send, status=plan.status, headers=plan.headers)
+    home = plan.registry or Alone(plan.policy)
+    connection = HTTPConnection(
+        *(scope, pump, send, home), status=plan.status, headers=plan.headers, deadline=plan.policy.send
+    )
     asker = Asker(scope.get("method", ""), scope.get("headers", ()))
     if asker.wants_headers:
         await _without_source(plan, connection, connection.say_headers())
@@ -94,41 +50,44 @@ async def respond(plan: Plan, scope: Scope, pump: Pump, send: Send) -> None:
     if plan.resumable and asker.has_seen_the_end:
         await _without_source(plan, connection, connection.say_nothing())
         return
-    home = plan.registry or Alone(plan.policy)
-    entry = plan.entry or await _enter(plan, connection, pump)
+    entry = plan.entry
+    if entry is None and plan.registry is not None and (plan.gates or plan.registry.draining):
+        entry = await _enter(plan, plan.registry, connection, pump)
     try:
-        if entry.refused is not None:
+        if entry is not None and entry.refused is not None:
             await _turn_away(rejection_of(plan, entry, asker), plan, connection)
             return
-        stream = _stream(plan, asker, entry)
-        watch = entry.watch()
-        attention: Follower | None = None
+        stream = _stream(plan, asker, None if entry is None else entry.key)
+        pump.start(stream.loop, stream.context)
         try:
-            attention = _begin(stream, connection, entry.pump, home)
+            _begin(stream, connection, pump, home)
+        except BaseException:
+            pump.stop()
+            await _without_source(plan, connection)
+            raise
+        del plan, asker  # for as long as the stream lasts
+        try:
             await stream.serve(connection)
         finally:
-            watch.cancel()
-            if attention is None:
-                await _without_source(plan, connection)
-            else:
-                _end(stream, connection, attention, home)
-            if plan.registry is None and stream.callbacks:
+            pump.stop()
+            _end(stream, connection, home)
+            if isinstance(home, Alone) and stream.callbacks:
                 # Nobody else holds on to the tasks that tell the callbacks.
                 with anyio.CancelScope(shield=True):
                     await home.settle()
     finally:
-        await entry.give_up()
+        if entry is not None:
+            await entry.give_up()
     _raise_for(stream, connection)
 
 
-async def _enter(plan: Plan, connection: HTTPConnection, pump: Pump) -> Entry:
+async def _enter(plan: Plan, registry: Registry, connection: HTTPConnection, pump: Pump) -> Entry:
     entry = Entry(pump)
-    if plan.registry is not None and (plan.registry.draining or plan.gates):
-        try:
-            await entry.pass_through(plan.registry, plan.gates, plan.request)
-        except BaseException:
-            await _without_source(plan, connection)
-            raise
+    try:
+        await entry.pass_through(registry, plan.gates, plan.request)
+    except BaseException:
+        await _without_source(plan, connection)
+        raise
     return entry
 
 
@@ -158,7 +117,7 @@ async def _turn_away(rejection: Rejection, plan: Plan, connection: HTTPConnectio
             plan.registry.tell(rejection.ending, [*plan.callbacks, *plan.registry.callbacks])
 
 
-def _stream(plan: Plan, asker: Asker, entry: Entry) -> Stream:
+def _stream(plan: Plan, asker: Asker, key: Hashable | None) -> Stream:
     stream = Stream(
         plan.source,
         format=plan.format,
@@ -169,38 +128,34 @@ def _stream(plan: Plan, asker: Asker, entry: Entry) -> Stream:
         resumable=plan.resumable,
         asker=asker,
         owner=plan.owner,
-        key=entry.key,
+        key=key,
     )
-    stream.callbacks.extend(plan.callbacks)
+    stream.callbacks = tuple(plan.callbacks)
     return stream
 
 
-def _begin(stream: Stream, connection: HTTPConnection, pump: Pump, home: Registry | Alone) -> Follower:
+def _begin(stream: Stream, connection: HTTPConnection, pump: Pump, home: Registry | Alone) -> None:
     """All that surrounds a stream while it runs; `_end` undoes it."""
     _warm_up()
     if home.id_header is not None:
         connection.say(home.id_header, stream.id.encode())
-    connection.client.going_away = home.is_going
-    attention = attend(connection.client, leave=pump.leave, vanished=home.vanished, send=stream.policy.send)
     home.add(stream)
     try:
         if home.watch is not None:
             home.watch.serving(connection.scope)
-        pump.listen(stream.client_gone)
+        connection.attend(stream.loop)
+        pump.listen(stream)
     except BaseException:
-        attention.stop()
+        connection.part()
         home.forget(stream)
         raise
-    return attention
 
 
-def _end(stream: Stream, connection: HTTPConnection, attention: Follower, home: Registry | Alone) -> None:
+def _end(stream: Stream, connection: HTTPConnection, home: Registry | Alone) -> None:
     try:
-        attention.stop()
-        client = connection.client
-        client.settle()
-        if home.is_going() or client.has_unsent:
-            home.see_off(client)
+        has_unsent = connection.part()
+        if has_unsent or home.is_going():
+            home.see_off(connection.client)
     finally:
         home.over(stream)
 

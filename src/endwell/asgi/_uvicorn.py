@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import sys
+from types import FunctionType
 from typing import Any, Protocol
 
-from endwell.types import Receive, Scope, is_http_1_0
+from endwell.types import Receive, Scope, Send, is_http_1_0
 
 MIDDLEWARES = 16
 """Layers that are looked beneath, at most."""
 
+CLASSES = 64
+"""Of those who own a `receive`, at most so many are remembered."""
+
+_HTTP = "uvicorn.protocols.http"
 _RECEIVES = ("receive", "wrapped_receive")
+_SENDS = frozenset(
+    {
+        ("starlette.middleware.errors", "ServerErrorMiddleware.__call__.<locals>._send"),
+        ("starlette._exception_handler", "wrap_app_handling_exceptions.<locals>.wrapped_app.<locals>.sender"),
+    }
+)
+"""Starlette's own, which look at a message and hand it on."""
 
 
 class Flow(Protocol):
@@ -21,10 +35,45 @@ class Flow(Protocol):
     """The client is behind: `send` waits until it is not."""
 
 
-def _cycle_of(receive: Receive) -> Any:
-    """The object that uvicorn has for the request `receive` belongs to; None for any other server."""
-    cycle = getattr(receive, "__self__", None)
-    return cycle if type(cycle).__module__.startswith("uvicorn.") else None
+def _cycle_of(receive: Receive | Send) -> Any:
+    """The object that uvicorn has for the request of its `receive`, or `send`; None for any other server."""
+    cycle: Any = getattr(receive, "__self__", None)
+    return cycle if _is_uvicorns(cycle.__class__) else None
+
+
+@functools.lru_cache(maxsize=CLASSES)  # it is asked several times with each request
+def _is_uvicorns(cycle: type) -> bool:
+    return cycle.__module__.startswith("uvicorn.")
+
+
+def needs_no_task(receive: Receive) -> bool:
+    """Whether it is uvicorn's own for HTTP, which awaits an event and nothing else: to be stepped by hand."""
+    cycle, function = _cycle_of(receive), getattr(receive, "__func__", None)
+    return isinstance(function, FunctionType) and _is_plain(cycle.__class__, function)
+
+
+@functools.lru_cache(maxsize=CLASSES)
+def _is_plain(cycle: type, function: FunctionType) -> bool:
+    """Whether a method is the one of a cycle's own module: what somebody has put around it may do more."""
+    module = cycle.__module__
+    is_its_own = function.__module__ == module and not hasattr(function, "__wrapped__")
+    return is_its_own and module.startswith(_HTTP) and inspect.iscoroutinefunction(function)
+
+
+def is_own_send(send: Send) -> bool:
+    """Whether it is uvicorn's own, or beneath nothing but what Starlette puts around every endpoint.
+
+    Only of these is it known that they await uvicorn and nothing else: they may be stepped outside of a task.
+    """
+    for _ in range(MIDDLEWARES):
+        if isinstance(function := getattr(send, "__func__", None), FunctionType):
+            return _is_plain(_cycle_of(send).__class__, function)
+        code: Any = getattr(send, "__code__", None)
+        if (getattr(send, "__module__", None), getattr(code, "co_qualname", None)) not in _SENDS:
+            return False
+        cells = dict(zip(code.co_freevars, getattr(send, "__closure__", None) or (), strict=True))
+        send = cells["send"].cell_contents
+    return False
 
 
 def flow_of(receive: Receive) -> Flow | None:
@@ -49,6 +98,18 @@ def transport_of(receive: Receive) -> asyncio.Transport | None:
     transport: asyncio.Transport | None = getattr(_cycle_of(receive), "transport", None)
     # uvloop's is no subclass of asyncio's.
     return transport if hasattr(transport, "abort") and hasattr(transport, "get_extra_info") else None
+
+
+def leaves_open(receive: Receive) -> bool | None:
+    """Whether what uvicorn's own `receive` belongs to has bytes to send when its response is over.
+
+    None where it takes a closer look: for any other server, and for a connection that may be lost.
+    """
+    transport = transport_of(receive)
+    if transport is None:
+        return None
+    is_told = getattr(_cycle_of(receive), "disconnected", False)
+    return None if transport.is_closing() and not is_told else has_unsent(transport)
 
 
 def beneath(receive: Receive, scope: Scope) -> Receive | None:

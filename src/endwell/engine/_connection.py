@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from endwell.engine._voice import Refusal
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 class Connection(Protocol):
     """One response.
 
-    The engine calls it from the request's own task, one call at a time; `begin` from the source's. Every
-    async method may block for as long as the client does not read, and may be cancelled there. OSError and
-    RuntimeError mean that the client is gone.
+    The engine calls it from the request's own task, one call at a time; `begin` from wherever there is
+    something to send. Everything that is awaited may block for as long as the client does not read, and may
+    be cancelled there. OSError and RuntimeError mean that the client is gone.
     """
 
     ends_connection: bool
@@ -24,7 +24,11 @@ class Connection(Protocol):
     def ready(self) -> bool:
         """The server is known to take a piece of the body now, without waiting for the client."""
 
-    def begin(self, data: bytes) -> Coroutine[Any, Any, None]:
+    @property
+    def is_prompt(self) -> bool:
+        """When `ready`, a send is known to run through unsuspended, and to need no task."""
+
+    def begin(self, data: bytes) -> Awaitable[None]:
         """A piece of the body as a send to step, for when `ready`: it should run through unsuspended."""
 
     @property
@@ -37,14 +41,14 @@ class Connection(Protocol):
     def abort(self) -> None:
         """Free the client's socket now, whatever waits in it; nothing is called any more."""
 
-    async def open(self) -> None:
+    def open(self) -> Awaitable[None]:
         """Send the status line and the headers; called once, before any `write`."""
 
-    async def write(self, data: bytes, *, more: bool) -> None:
+    def write(self, data: bytes, *, more: bool) -> Awaitable[None]:
         """Send a piece of the body; `more=False` ends it, after which nothing is called any more."""
 
-    async def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> Awaitable[None]:
         """Send a whole answer in the place of the stream: nothing was sent before it, or will be after."""
 
-    async def cut(self) -> None:
+    def cut(self) -> Awaitable[None]:
         """End the body so that the client sees that it is not whole."""

@@ -131,7 +131,7 @@ class CurrentStream:
     @property
     def last_event_id(self) -> str | None:
         """What the client sent as `Last-Event-ID`: the last event it has seen. Anybody can send anything."""
-        return self._stream.voice.asker.last_event_id
+        return self._stream.asker.last_event_id
 
     def owns(self, resource: R) -> R:
         """Release `resource` when the stream ends, after the source's own cleanup, in reverse order.
@@ -160,7 +160,7 @@ class CurrentStream:
             raise NoCurrentStream(f"stream {self._stream.id} is over")
         if not callable(callback):
             raise ConfigurationError(f"on_end must be a function of the Ending, got {callback!r}")
-        self._stream.callbacks.append(callback)
+        self._stream.callbacks = (*self._stream.callbacks, callback)
 
     def stop(self, reason: str | None = None) -> bool:
         """End this stream as `stopped`. False if it was ending already.

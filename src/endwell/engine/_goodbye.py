@@ -13,6 +13,8 @@ from endwell.wire import Told
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
 
+_NOTHING = Farewell.NOTHING
+
 
 def say_goodbye(stream: Stream) -> None:
     """Tell the client how the stream ended, as far as it is there and can be told; never raises."""
@@ -37,13 +39,13 @@ def hang_up(stream: Stream) -> None:
 
 
 def _say_what_can_be_said(stream: Stream) -> None:
-    match stream.machine.farewell:
-        case Farewell.NOTHING:
-            hang_up(stream)
-        case Farewell.STATUS:
-            _refuse(stream)
-        case Farewell.FRAME:
-            _say(stream)
+    farewell = stream.machine.farewell
+    if farewell is _NOTHING:
+        hang_up(stream)
+    elif farewell is Farewell.STATUS:
+        _refuse(stream)
+    elif farewell is Farewell.FRAME:
+        _say(stream)
 
 
 def _refuse(stream: Stream) -> None:

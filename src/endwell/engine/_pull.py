@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import AsyncIterator, Callable, Generator
 from time import monotonic
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
 from endwell.engine._steps import resume, steppable
@@ -37,11 +38,13 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
     Returns when the stream's outcome stands. Raises what the source raises, StopAsyncIteration at its end.
     """
     writer, machine, work = stream.writer, stream.machine, stream.work
-    frames, corked = writer.frames, writer.cork
+    frames, corked, loop = writer.frames, writer.cork, stream.loop
+    is_generator = isinstance(source, AsyncGeneratorType)  # whose steps can be stepped as they are
+    task = work.task if _FORGETFUL else None
     step: Any = source.__anext__()
     turn_over = monotonic() + SLICE
     while True:
-        if not hasattr(step, "send"):
+        if not is_generator:
             step = steppable(step)
         try:
             waiting = step.send(None)
@@ -59,10 +62,10 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
                     chunk = yield from step
             else:
                 chunk = yield from resume(step, waiting, (yield from held_up.carry()))
-            machine.last_chunk_at = stream.loop.time()
-            if _FORGETFUL:
-                work.look()
+            machine.last_chunk_at = loop.time()
             turn_over = monotonic() + SLICE
+            if task is not None and not stream.decided:
+                work.stale = task.cancelling()
         if stream.decided:
             writer.discarded += 1
             return  # the chunk came after the end: nobody is promised it

@@ -19,8 +19,8 @@ from endwell.engine._threads import ThreadedIterator
 from endwell.errors import SourceInUse
 from endwell.types import Source
 
-# Which iterators were given to a response. It marks objects, holds no state of any application, and keeps none
-# alive. Generators are equal to themselves alone, so a set will do, which costs a tenth; others go by identity.
+# Which iterators were given to a response. It marks objects, holds no state of any application, and keeps
+# none alive. Generators are equal to themselves alone, so a set will do, at a tenth; others go by identity.
 _taken: set[weakref.ref[Any]] = set()
 _taken_by_id: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Awaitable, Generator
+from types import CoroutineType
 from typing import Any
 
 
 def steppable(awaitable: Any) -> Any:
     """What has `send` and `throw`: a coroutine as it is, so that its frames can be seen from outside."""
-    return awaitable if hasattr(awaitable, "send") else _awaiting(awaitable)
+    is_one = type(awaitable) is CoroutineType or hasattr(awaitable, "send")
+    return awaitable if is_one else _awaiting(awaitable)
 
 
 async def _awaiting(awaitable: Awaitable[Any]) -> Any:

@@ -35,9 +35,7 @@ class Stopping:
 
     __slots__ = ("_stream", "_wait", "result")
 
-    def __init__(
-        self, result: StopResult, stream: Stream | None = None, wait: float | None = None
-    ) -> None:
+    def __init__(self, result: StopResult, stream: Stream | None = None, wait: float | None = None) -> None:
         self.result = result
         self._stream = stream
         self._wait = wait

@@ -2,30 +2,33 @@
 
 Two tasks. The *request's task* calls `serve`: it sends, waits, and in the end reports. The *source's task*
 does the `Work`. Neither waits for the other where it need not: what is ready goes through a list, and what
-ends the stream goes through the machine. Time comes in through one timer, re-armed lazily.
+ends the stream goes through the machine. Time comes in through one look at a time, arranged lazily.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
-from datetime import UTC, datetime
 from time import time
+from typing import Any
 
 from endwell.engine._asker import Asker
 from endwell.engine._connection import Connection
 from endwell.engine._goodbye import hang_up, say_goodbye
 from endwell.engine._ids import new_id
+from endwell.engine._interruption import see_through
 from endwell.engine._latch import Latch
 from endwell.engine._owned import Release, torn_down
 from endwell.engine._pool import ThreadPool
+from endwell.engine._record import ending_of
 from endwell.engine._source import SourceHandle
 from endwell.engine._stopping import check_reason
-from endwell.engine._tasks import running_loop, wait_out
+from endwell.engine._tasks import running_loop
 from endwell.engine._unattended import Unattended
 from endwell.engine._voice import Voice
+from endwell.engine._wheel import Timed
 from endwell.engine._work import Work
 from endwell.engine._writer import Writer
 from endwell.lifecycle import OUTCOMES, Act, Cause, Machine, Outcome, State, Step
@@ -33,11 +36,13 @@ from endwell.observe import Callback, Ending, logger
 from endwell.settings import Policy
 from endwell.wire import Dialect, Format
 
+_NOTHING, _CANCEL = Act.NOTHING, Act.CANCEL  # CPython 3.11 takes five times as long to find an enum's member
+_NOBODY = Asker()
 _NEVER = Latch()
 """For a stream that is nobody's: nobody says that its process goes away."""
 
 
-class Stream:
+class Stream(Timed):
     """One source run with one id and exactly one ending.
 
     Args:
@@ -53,32 +58,32 @@ class Stream:
         key: What a limit counts it by.
 
     Attributes:
-        loop: The event loop it runs on.
         decided: The outcome stands, so no chunk counts any more: the machine's word, for the hot loop to see.
-        context: The request's, a copy of which is its source's, and its timer's.
+        context: Its source's, and its timer's: a copy of the request's.
         is_gone: The client has left.
-        owner: Who may stop it, besides the application.
-        key: What a limit counts it by.
         going: Set when the process goes away: the application's.
         says_goodbye: Its source has asked about that, so it is trusted to end by itself.
         knows: Its source has learnt it.
+        began: When it began, in seconds since 1970.
         callbacks: Told of the ending.
+        reason: Why it was stopped, in the words of whoever asked.
         error: What the source or `send` raised, if that is the cause.
         pool: Where a sync source's thread comes from; None for the event loop's own.
         reference: By it the client's words and the log's are matched; None while nothing was said.
     """
 
     __slots__ = (
-        "_due",
         "_gone",
+        "_is_resumable",
         "_is_unattended",
-        "_reason",
-        "_started",
-        "_timer",
         "_unattended",
+        "_voice",
+        "asker",
+        "began",
         "callbacks",
         "context",
         "decided",
+        "dialect",
         "error",
         "format",
         "going",
@@ -86,15 +91,14 @@ class Stream:
         "is_gone",
         "key",
         "knows",
-        "loop",
         "machine",
         "owner",
         "policy",
         "pool",
+        "reason",
         "reference",
         "route",
         "says_goodbye",
-        "voice",
         "work",
         "writer",
     )
@@ -113,7 +117,7 @@ class Stream:
         owner: object = None,
         key: object = None,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
+        super().__init__(asyncio.get_running_loop())
         self.context = copy_context()
         self.id = new_id()
         self.route = route
@@ -121,7 +125,10 @@ class Stream:
         self.key = key
         self.format = format
         self.policy = policy
-        self.voice = Voice(self.id, format, policy, dialect=dialect, resumable=resumable, asker=asker)
+        self.asker = asker or _NOBODY
+        self.dialect = dialect
+        self._is_resumable = resumable
+        self._voice: Voice | None = None
         self._unattended: Unattended | None = None
         self._is_unattended = False
         self.pool: ThreadPool | None = None
@@ -134,13 +141,23 @@ class Stream:
         self._gone: Latch | None = None
         self.going = _NEVER
         self.says_goodbye = self.knows = False
-        self.callbacks: list[Callback] = []
+        self.callbacks: Sequence[Callback] = ()
         self.error: BaseException | None = None
         self.reference: str | None = None
-        self._reason: str | None = None
-        self._started = time()
-        self._timer: asyncio.Handle | None = None  # uvloop gives a plain one for what is due at once
-        self._due = 0.0
+        self.reason: str | None = None
+        self.began = time()
+
+    @property
+    def voice(self) -> Voice:
+        """How it speaks to its client; made when it first has something to say besides chunks."""
+        if self._voice is None:
+            how = (self.id, self.format, self.policy, self.dialect)
+            self._voice = Voice(*how, resumable=self._is_resumable, asker=self.asker)
+        return self._voice
+
+    def encoder(self) -> Callable[[Any], bytes]:
+        """What makes one chunk one frame."""
+        return self.voice.encode if self._is_resumable else self.format.encode
 
     # -- the request's task ------------------------------------------------------------------------------
 
@@ -165,10 +182,11 @@ class Stream:
             if torn_down(error):
                 raise
             hit = error
-            hit = await self._see_through(error, connection) or hit
-        self._disarm()
-        self._give_it_back()
+            hit = await see_through(self, error, connection) or hit
+        writer.stand_back()
         writer.discard()
+        self.look_no_more()
+        self._give_it_back()
         if self.machine.outcome is None:  # whatever has gone wrong, no stream is without an ending
             self.end(Cause.SEND_CRASHED)
         self.machine.feed(Step.CLEANUP_DONE, self.clock())
@@ -179,35 +197,6 @@ class Stream:
             finally:
                 del hit  # its traceback refers to this frame
 
-    async def _see_through(self, error: BaseException, connection: Connection) -> BaseException | None:
-        """The request's task was hit: see the stream to its end all the same.
-
-        Returns:
-            A cancellation that came meanwhile.
-        """
-        hit = await wait_out(asyncio.create_task(self._interrupted(error, connection)))
-        # That task may have been cancelled as well, as asyncio.run does with all there are.
-        if self.machine.outcome is None:
-            self.end(Cause.SERVER_CANCELLED)
-        self.writer.abandon()
-        return await wait_out(self.work.over.future()) or hit
-
-    async def _interrupted(self, error: BaseException, connection: Connection) -> None:
-        """Name the cause, then say goodbye if anybody is there."""
-        if not isinstance(error, asyncio.CancelledError):
-            self.end(Cause.SEND_CRASHED, error=error)
-            return
-        # A middleware may cancel us *because* the client left, before we are told: let the message come.
-        for _ in range(3):
-            await asyncio.sleep(0)
-        self.end(Cause.DISCONNECT if self.is_gone else Cause.SERVER_CANCELLED)
-        self.writer.begin(connection)
-        try:
-            while (due := self.writer.next()) is not None:
-                await due
-        finally:
-            self.writer.stand_back()
-
     def _come_apart(self) -> None:
         """Leave no cycle of references: the garbage collector would hold the loop up to find it."""
         if not self.work.overdue:
@@ -217,35 +206,7 @@ class Stream:
 
     def ending(self) -> Ending:
         """The record of the ending, once `serve` is over."""
-        machine, writer = self.machine, self.writer
-        assert machine.cause is not None
-        assert machine.outcome is not None
-        assert machine.decided_at is not None
-        assert machine.closing_since is not None
-        first = machine.first_chunk_at
-        return Ending(
-            id=self.id,
-            route=self.route,
-            owner=self.owner,
-            key=self.key,
-            outcome=machine.outcome,
-            cause=machine.cause,
-            reason=self._reason,
-            started=datetime.fromtimestamp(self._started, UTC),
-            duration=machine.decided_at - machine.started_at,
-            time_to_first_chunk=None if first is None else first - machine.started_at,
-            chunks=writer.chunks,
-            bytes=writer.bytes,
-            heartbeats=writer.heartbeats,
-            discarded=writer.discarded + len(writer.frames),
-            source=self.work.source_end(),
-            on_leave=machine.on_leave if machine.outcome is Outcome.CLIENT_GONE else None,
-            error=self.error,
-            reference=self.reference,
-            cleanup=max(0.0, self.work.over_at - machine.closing_since),
-            overdue=self.work.overdue,
-            cleanup_errors=tuple(self.work.errors),
-        )
+        return ending_of(self)
 
     # -- what happens ------------------------------------------------------------------------------------
 
@@ -284,7 +245,7 @@ class Stream:
         """End the stream because somebody asks. False if it was ending already."""
         if not self.stoppable:
             return False
-        self._reason = reason
+        self.reason = reason
         self.end(Cause.STOP)
         return True
 
@@ -358,20 +319,28 @@ class Stream:
         self._act(self.machine.feed(step, self.clock()))
 
     def _act(self, act: Act) -> None:
+        if act is _NOTHING:
+            return
+        if act is _CANCEL:
+            self._close()
+            return
         match act:
             case Act.HEARTBEAT:
                 self.writer.beat()
             case Act.COMMIT:
                 self.writer.commit()
             case Act.FINISH:
-                self.writer.finish(self.voice.finale(self.writer.tail()))
+                self.writer.finish(self._finale())
             case Act.DETACH:
                 hang_up(self)
                 self._arm()
-            case Act.CANCEL:
-                self._close()
             case Act.ABANDON:
                 self._abandon()
+
+    def _finale(self) -> bytes:
+        dialect = self.dialect or self.format.dialect
+        says_nothing = not self._is_resumable and (dialect is None or not dialect.done)
+        return b"" if says_nothing else self.voice.finale(self.writer.tail())
 
     def _close(self) -> None:
         """The outcome stands: cancel the source, tell the client."""
@@ -403,26 +372,19 @@ class Stream:
         return self.loop.time()
 
     def _arm(self) -> None:
-        """Look again in time. A timer that fires earlier will do: it looks, and sets the next."""
-        when = self.machine.look_again(self.clock())
-        if when is None or (self._timer is not None and self._due <= when):
-            return
-        self._disarm()
-        self._due = when
-        self._timer = self.loop.call_at(when, self._tick, context=self.context)
+        now = self.loop.time()
+        when = self.machine.look_again(now)
+        if when is not None:
+            self.look_by(when, now, exactly=self.decided)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _tick(self) -> None:
-        self._timer = None
-        # A timer may fire earlier than asked, by the clock's resolution: it stands for its time.
-        now = max(self.clock(), self._due)
+    def tick(self, now: float) -> None:
+        """It is time to look."""
+        self.has_come()
         self._look(now)
         self.work.look()
-        self._act(self.machine.feed(Step.TICK, now))
+        act = self.machine.feed(Step.TICK, now)
+        if act is not _NOTHING:
+            self.context.run(self._act, act)
         self._arm()
 
     def _look(self, now: float) -> None:

@@ -34,6 +34,11 @@ class Refusal(NamedTuple):
     soft: bool = False
 
 
+def keeps_tail(dialect: Dialect | None, format: Format) -> bool:  # noqa: A002 - the field's own word
+    """Whether bytes come ready-made and may end within a frame, so that the last have to be known."""
+    return dialect is not None and format.dialect is None
+
+
 class Voice:
     """What one stream says.
 
@@ -47,28 +52,26 @@ class Voice:
 
     Attributes:
         encode: One chunk as one frame.
-        keeps_tail: Bytes come ready-made and may end in the middle of a frame, so that the last ones have to
-            be known.
     """
 
-    __slots__ = ("_dialect", "_is_events", "_numbered", "_policy", "asker", "encode", "keeps_tail")
+    __slots__ = ("_dialect", "_format", "_keeps_tail", "_numbered", "_policy", "asker", "encode")
 
     def __init__(
         self,
         token: str,
         format: Format,  # noqa: A002 - the field's own word
         policy: Policy,
-        *,
         dialect: Dialect | None = None,
+        *,
         resumable: bool = False,
         asker: Asker | None = None,
     ) -> None:
         self._dialect = dialect or format.dialect
         self._policy = policy
-        self._is_events = format.media_type == SSE.media_type
+        self._format = format
         self._numbered = Numbered(token, self._retry()) if resumable else None
         self.encode = format.encode if self._numbered is None else self._numbered.encode
-        self.keeps_tail = dialect is not None and format.dialect is None
+        self._keeps_tail = keeps_tail(dialect, format)
         self.asker = asker or Asker()
 
     def finale(self, tail: bytes) -> bytes:
@@ -94,7 +97,7 @@ class Voice:
         return terminal_frame(self._dialect, told) if self._is_at_boundary(tail) else None
 
     def _is_at_boundary(self, tail: bytes) -> bool:
-        return not self.keeps_tail or (self._dialect is not None and at_boundary(self._dialect, tail))
+        return not self._keeps_tail or (self._dialect is not None and at_boundary(self._dialect, tail))
 
     def refuse(self, told: Told, cause: Cause | None, *, span: tuple[int, int] | None = None) -> Refusal:
         """Answer with an HTTP error in the place of a stream.
@@ -115,7 +118,11 @@ class Voice:
         return Refusal(told.status, refusal(self._dialect, told), wait)
 
     def _spares_event_sources(self) -> bool:
-        return self._policy.soft_refusal and self._is_events and self.asker.is_event_source
+        return (
+            self._policy.soft_refusal
+            and self._format.media_type == SSE.media_type
+            and self.asker.is_event_source
+        )
 
     def _retry(self) -> int | None:
         return None if self._policy.retry is None else _draw(self._policy.retry)

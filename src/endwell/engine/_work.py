@@ -40,6 +40,7 @@ class Work:
     Attributes:
         is_over: The cleanup is over, or was given up.
         over_at: When that was.
+        task: The source's.
         stale: Cancellations of its task that somebody else has left there; see `look`.
         overdue: The cleanup was given up.
     """
@@ -56,12 +57,12 @@ class Work:
         "_source_end",
         "_spawned",
         "_stream",
-        "_task",
         "_told",
         "is_over",
         "over_at",
         "overdue",
         "stale",
+        "task",
     )
 
     def __init__(self, stream: Stream, source: SourceHandle, owns: Iterable[Release]) -> None:
@@ -69,7 +70,7 @@ class Work:
         self._source = source
         self._owned: list[Release] | None = [*owns] or None
         self._spawned: set[asyncio.Task[Any]] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._begun = self._pulling = False
         self.stale = 0
         self._cancelled = False
@@ -87,8 +88,13 @@ class Work:
     def start(self) -> None:
         """Start the source's task, in the stream's context."""
         stream = self._stream
-        self._task = create_task(self._run(), stream.loop, stream.context, name="endwell source")
-        self._task.add_done_callback(self._never_began, context=stream.context)
+        stream.context.run(current.set, stream)
+        self._begin(self._run())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        stream = self._stream
+        self.task = create_task(work, stream.loop, stream.context, name="endwell source")
+        self.task.add_done_callback(_release_if_it_never_began, context=stream.context)
 
     @property
     def over(self) -> Latch:
@@ -97,41 +103,38 @@ class Work:
             self._over = Latch(is_set=self.is_over)
         return self._over
 
-    def _never_began(self, _: object) -> None:
+    def release_if_it_never_began(self) -> None:
         """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
-        if self._begun:
-            return
-        self._stream.end(Cause.SERVER_CANCELLED)
-        self._task = asyncio.create_task(self._release_unused(), name="endwell source")
-        self._task.add_done_callback(self._never_began)
+        if not (self._begun or self.is_over):
+            self._stream.end(Cause.SERVER_CANCELLED)
+            self._begin(self._release_unused())
 
     async def _release_unused(self) -> None:
         self._begun = True
-        current.set(self._stream)
         await self._clean_up()
 
     def cancel(self) -> None:
         """Cancel the source, if it is still running; a cleanup is never disturbed."""
-        if not self._pulling or self._cancelled or self._task is None or self.is_over:
+        if not self._pulling or self._cancelled or self.task is None or self.is_over:
             return
         loop = self._stream.loop
-        if asyncio.current_task(loop) is self._task:
+        if asyncio.current_task(loop) is self.task:
             # The source ends itself, through stop(): let it reach its next await or yield first.
             loop.call_soon(self.cancel)
             return
-        if self._task.cancelling() > self.stale and self._is_worth_waiting():
+        if self.task.cancelling() > self.stale and self._is_worth_waiting():
             loop.call_later(_LATER, self.cancel)
             return
         self._cancelled = True
-        self._task.cancel()
+        self.task.cancel()
 
     def look(self) -> None:
         """Take note of a cancellation that is there already, so that it is not taken for one of the end.
 
         The task groups of CPython 3.11 and 3.12 leave one behind for good if a task of theirs failed.
         """
-        if self._task is not None and not self._stream.decided:
-            self.stale = self._task.cancelling()
+        if self.task is not None and not self._stream.decided:
+            self.stale = self.task.cancelling()
 
     def _is_worth_waiting(self) -> bool:
         """Whether a cancellation that is not ours should be let have its way first.
@@ -148,21 +151,21 @@ class Work:
 
     def let_go(self) -> str:
         """Give the cleanup up: cancel it a second time, wait for nothing; return where it hangs."""
-        assert self._task is not None
-        stuck_at = where(self._task, self._source.iterator)
+        assert self.task is not None
+        stuck_at = where(self.task, self._source.iterator)
         self.overdue = True
         self._told = len(self.errors)
         if self._source_end is SourceEnd.CANCELLED:
             self._source_end = SourceEnd.OVERDUE
         if self._begun:  # else it would never do so, and it has things to release
-            self._task.cancel()
-        let_go(self._task)
+            self.task.cancel()
+        let_go(self.task)
         self._finish()
         return stuck_at
 
     def come_apart(self) -> None:
         """All is over: refer to the stream no more."""
-        self._task = None  # its context has the stream in it
+        self.task = None  # its context has the stream in it
         del self._stream
 
     def own(self, resource: Any) -> None:
@@ -201,12 +204,11 @@ class Work:
     async def _run(self) -> None:
         stream = self._stream
         self._begun = True
-        if self._task is None:
-            self._task = asyncio.current_task()  # an eager task runs before `start` has it
-        current.set(stream)
+        if self.task is None:
+            self.task = asyncio.current_task()  # an eager task runs before `start` has it
         try:
             try:
-                if not stream.decided:  # else it ended before it started: what it owns is released all the same
+                if not stream.decided:  # else it ended before it started
                     await self._pull()
                     self._ended_by_itself(self._source_end)
             except StopAsyncIteration:
@@ -230,7 +232,7 @@ class Work:
     def _pull(self) -> Awaitable[None]:
         self._pulling = True
         self._source_end = SourceEnd.CANCELLED
-        encode = self._stream.voice.encode
+        encode = self._stream.encoder()
         iterator = self._source.open(self._stream.pool, encode)
         is_encoded = isinstance(iterator, ThreadedIterator)
         return pull(iterator, self._stream, bytes if is_encoded else encode)
@@ -247,9 +249,7 @@ class Work:
     def _is_cancelled_from_outside(self, error: BaseException) -> bool:
         """Whether somebody cancelled the task itself, as asyncio.run does with all of them at its end."""
         return (
-            isinstance(error, asyncio.CancelledError)
-            and self._task is not None
-            and self._task.cancelling() > 0
+            isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling() > 0
         )
 
     def _explain(self, error: BaseException) -> BaseException:
@@ -310,13 +310,13 @@ class Work:
 
     async def _absorb(self) -> None:
         """Take in a cancellation not delivered yet, so that it does not hit the cleanup's first await."""
-        assert self._task is not None
-        if getattr(self._task, "_must_cancel", True):
+        assert self.task is not None
+        if getattr(self.task, "_must_cancel", True):
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
                 pass
-        self._task.uncancel()
+        self.task.uncancel()
 
     async def _end_spawned(self) -> None:
         while self._spawned:  # one may spawn another in its own cleanup
@@ -334,6 +334,11 @@ class Work:
             self._failed(error)
         else:
             self._raised(error)
+
+
+def _release_if_it_never_began(_: object) -> None:
+    """For every source's task, in its stream's context: a method of its own would be one more object each."""
+    current.get().work.release_if_it_never_began()
 
 
 def _alone(error: BaseException) -> BaseException:

@@ -1,12 +1,10 @@
 """The one way out of a connection: frames are corked, and go out together.
 
 The source's task appends; the request's task sends. So a blocked send never holds the source's own timeouts
-up, and a source that has many chunks ready costs one send for all of them. Each `write` is one wake-up of the
-request's task, no queue between.
+up, and a source that has many chunks ready costs one send for all of them.
 
 Where the server is known to take bytes without waiting, whoever has something to send does so itself: the
-source's task its chunks, the timer a heartbeat. One send at a time all the same, and each runs whole in one
-place.
+source's task its chunks, the timer a heartbeat. One send at a time all the same.
 """
 
 from __future__ import annotations
@@ -16,99 +14,77 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from endwell.engine._connection import Connection
+from endwell.engine._cork import Cork
 from endwell.engine._direct import HeldUp
 from endwell.engine._owned import torn_down
 from endwell.engine._steps import resume, steppable
 from endwell.engine._tasks import crash
-from endwell.engine._voice import Refusal
+from endwell.engine._voice import Refusal, keeps_tail
 from endwell.lifecycle import Cause
 
 if TYPE_CHECKING:
     from endwell.engine._stream import Stream
 
-CORK = 64 * 1024
-"""Bytes that go out together at most: what uvicorn's own buffer takes before it blocks."""
 
-
-class Writer:
+class Writer(Cork):
     """Collects the frames of one stream and sends them.
 
     Attributes:
-        frames: What waits to be sent. The source's task appends, and adds to `size`.
-        size: Bytes in `frames`.
         chunks: Chunks the server has taken.
         bytes: Bytes of body the server has taken.
         chunks_in_flight: Chunks in the send that is under way.
         heartbeats: Heartbeats the server has taken.
-        discarded: Chunks that nobody will get.
-        keeps_tail: See `Voice`.
-        cork: Bytes that wait at most before the source has to make a turn.
         ending: The end of the body is with the server: nothing can be said any more.
         complete: The server has taken every byte of the body, and nothing but its end can follow.
-        over: Nothing is sent any more: the body has ended, or cannot.
         was_cut: The body is to be cut, or has been.
     """
 
     __slots__ = (
         "_beats",
+        "_beats_in_flight",
         "_finish",
         "_has_waited",
         "_held_up",
         "_idle",
-        "_in_flight",
         "_interrupted",
         "_is_free",
+        "_is_last",
         "_lingering",
         "_lingers",
         "_must_open",
         "_opened",
         "_refusal",
-        "_room",
         "_runner",
         "_sending",
         "_stream",
-        "_tail",
         "bytes",
         "chunks",
         "chunks_in_flight",
         "complete",
         "connection",
-        "cork",
-        "discarded",
         "ending",
-        "frames",
         "heartbeats",
-        "keeps_tail",
-        "over",
-        "size",
         "was_cut",
     )
 
     connection: Connection
 
     def __init__(self, stream: Stream) -> None:
-        policy = stream.policy
+        super().__init__(stream.policy.max_buffer, keeps_tail=keeps_tail(stream.dialect, stream.format))
         self._stream = stream
-        self.frames: list[bytes] = []
-        self.size = self._in_flight = self.chunks_in_flight = 0
-        self.cork = min(CORK, (policy.max_buffer + 1) // 2)
-        self.chunks = self.bytes = self.heartbeats = self.discarded = self._beats = 0
-        self.keeps_tail = stream.voice.keeps_tail
-        self._tail = b""
+        self.chunks = self.bytes = self.heartbeats = 0
+        self._beats = self._beats_in_flight = self.chunks_in_flight = 0
         self._finish: bytes | None = None
         self._refusal: Refusal | None = None
-        self._opened = self._must_open = self.was_cut = False
-        self.ending = self.complete = self.over = False
+        self._opened = self._must_open = self._is_last = False
+        self.was_cut = self.ending = self.complete = False
         self._runner: asyncio.Task[object] | None = None
         self._sending: asyncio.Task[object] | None = None
-        self._interrupted = False
         self._idle: asyncio.Future[None] | None = None
-        self._is_free = False
+        self._is_free = self._has_waited = self._interrupted = False
         self._held_up: HeldUp | None = None
-        self._has_waited = False
-        self._lingers = policy.linger is not None
+        self._lingers = stream.policy.linger is not None
         self._lingering: asyncio.TimerHandle | None = None
-        self._room: asyncio.Future[None] | None = None
 
     # -- what the source's task and the timer ask --------------------------------------------------------
 
@@ -128,9 +104,7 @@ class Writer:
             data, chunks = self.take()
             if frames:
                 self.flush()
-        steps = self.connection.begin(data)
-        if not hasattr(steps, "send"):
-            steps = steppable(steps)
+        steps = steppable(self.connection.begin(data))
         try:
             waiting = steps.send(None)
         except StopIteration:
@@ -141,9 +115,8 @@ class Writer:
         else:
             self._is_free, self._has_waited = False, True
             self._held_up = HeldUp(self._stream, steps, waiting, data, chunks)
-            return self._held_up
         self._stream.machine.last_write_at = self._stream.loop.time()
-        return None
+        return self._held_up
 
     def _pass_on(self) -> None:
         if self.over:
@@ -190,9 +163,26 @@ class Writer:
 
     def beat(self) -> None:
         """Send a heartbeat, unless frames are on their way anyway."""
-        if not self.frames and self._stream.format.heartbeat is not None:
+        heartbeat = self._stream.format.heartbeat
+        if not self.frames and heartbeat is not None:
+            if self._is_free and self.connection.ready and self.connection.is_prompt:
+                self._beat_now(heartbeat)
+                return
             self._beats += 1
         self.flush()
+
+    def _beat_now(self, heartbeat: bytes) -> None:
+        """Without a wake-up of the request's task, and outside of any."""
+        steps = steppable(self.connection.begin(heartbeat))
+        try:
+            steps.send(None)
+        except StopIteration:
+            self.count(heartbeat, 0, 1)
+        except BaseException as error:  # noqa: BLE001 - as everywhere
+            self.lost(error, 0)
+        else:  # it is not what it seemed; nobody can say what the client has got of it
+            steps.close()
+            self.lost(RuntimeError("send() waited, outside of a task"), 0)
 
     def skip(self) -> None:
         """A chunk without bytes: there is nothing to send, but the status line, if it is the first."""
@@ -202,11 +192,6 @@ class Writer:
         self.chunks += 1
         self._must_open = True
         self.flush()
-
-    @property
-    def buffered(self) -> int:
-        """Bytes that the server has not taken."""
-        return self.size + self._in_flight
 
     def finish(self, last: bytes) -> None:
         """After what waits, send `last` and the end of the body. Nothing is appended after this."""
@@ -221,7 +206,7 @@ class Writer:
 
     @property
     def is_sending(self) -> bool:
-        """A send waits for the client, or the server, now."""
+        """A send waits for the client, or the server."""
         return self._sending is not None or self._held_up is not None
 
     def refuse(self, refusal: Refusal) -> None:
@@ -244,15 +229,9 @@ class Writer:
         """Nothing can be sent any more. The request's task has to know only if it waits for nothing else."""
         self.over = True
         self._is_free = False
-        self._make_room()
+        self.make_room()
         if self._stream.work.is_over:
             self.flush()
-
-    def discard(self) -> None:
-        """Nobody will get what waits."""
-        self.discarded += len(self.frames)
-        self.frames.clear()
-        self.size = 0
 
     def failed(self, error: BaseException) -> None:
         """What `send` raised, or what was raised in it to end it."""
@@ -265,27 +244,21 @@ class Writer:
             cause = error if isinstance(error, Exception) else crash(error, "send")
             self._stream.end(Cause.SEND_CRASHED, error=cause)
 
-    async def room(self) -> None:
-        """Wait until the client has taken enough for the source to go on."""
-        limit = self._stream.policy.max_buffer
-        while self.buffered >= limit and not self.over:
-            self._room = self._stream.loop.create_future()
-            try:
-                await self._room
-            finally:
-                self._room = None
-
     # -- in the request's task ---------------------------------------------------------------------------
 
     def begin(self, connection: Connection) -> None:
         """The task that runs is the one that sends."""
-        self.connection = connection
-        self._runner = asyncio.current_task()
+        self.connection, self._runner = connection, asyncio.current_task()
 
     def next(self) -> Awaitable[object] | None:
-        """What the request's task has to await next; None if all is over, the source's cleanup too."""
-        if not self.over and self._held_up is None and (due := self._due()) is not None:
-            return due
+        """Send what can be sent at once, and return what the request's task has to await then.
+
+        None if all is over, the source's cleanup too.
+        """
+        while not self.over and self._held_up is None and (sending := self._due()) is not None:
+            waiting = self._attempt(sending)
+            if waiting is not None:
+                return waiting
         if self.over and self._stream.work.is_over:
             return None
         self._stream.machine.behind_since = None
@@ -294,56 +267,124 @@ class Writer:
         return self._idle
 
     def stand_back(self) -> None:
-        """The request's task cannot send now."""
+        """The request's task does not send any more."""
         self._runner = self._idle = None
         self._is_free = False
 
     def _due(self) -> Awaitable[object] | None:
-        """The one thing that is next."""
+        """The one send that is next, to be made at once."""
+        connection = self.connection
         if self._refusal is not None:
-            return self._refuse(self._refusal)
-        if not self._opened:
-            if self._must_open or self.frames or self._finish is not None or self.was_cut:
-                self._opened = True
-                return self._send(self.connection.open())
-            return None
+            self._is_last = True
+            return connection.refuse(self._refusal)
+        finish = self._finish
+        if not self._opened and (self._must_open or self.frames or finish is not None or self.was_cut):
+            self._opened = True
+            return connection.open()
         if self.frames or self._beats:
-            return self._write()
-        if self._finish is not None:
-            return self._end(self._finish)
+            return self._write(finish)
+        if finish is not None:
+            return self._end(b"", finish)
         return self._cut() if self.was_cut else None
 
-    async def _refuse(self, refusal: Refusal) -> None:
-        await self._send(self.connection.refuse(refusal))
+    def _cut(self) -> Awaitable[object]:
         self.complete = True
         self.close()
+        return self.connection.cut()
 
-    async def _cut(self) -> None:
-        self.complete = True
-        self.close()
-        await self._send(self.connection.cut())
-
-    def _write(self) -> Awaitable[object]:
+    def _write(self, finish: bytes | None) -> Awaitable[object]:
         """Send what waits; together with the end of the body, if that is next."""
-        beats, finish = self._beats, self._finish
-        data, chunks = self.take()
+        data, self.chunks_in_flight = self.take()
+        if self._beats:
+            # Never between the lines of a frame: frames are whole, and a heartbeat goes before them.
+            data = (self._stream.format.heartbeat or b"") * self._beats + data
+            self._beats_in_flight, self._beats = self._beats, 0
         if finish is not None and not self.frames and not self.connection.ends_connection:
-            return self._end(data + finish, chunks, beats)
-        return self._send(self.connection.write(data, more=True), data, chunks, beats)
+            return self._end(data, finish)
+        self._in_flight = len(data)
+        return self.connection.write(data, more=True)
 
-    async def _end(self, data: bytes, chunks: int = 0, beats: int = 0) -> None:
-        connection = self.connection
-        if connection.ends_connection and data:
+    def _end(self, data: bytes, finish: bytes) -> Awaitable[object]:
+        data += finish
+        self._in_flight = len(data)
+        if data and self.connection.ends_connection:
             # The server will close the connection and report a disconnect before the last send is over. So
             # that this cannot be taken for a client that leaves, no content is in that send.
-            if not await self._send(connection.write(data, more=True), data, chunks, beats):
-                return
-            data, chunks, beats = b"", 0, 0
-        self.ending = True
+            self._finish = b""
+            return self.connection.write(data, more=True)
+        self.ending = self._is_last = True
         self.complete = not data
-        if await self._send(connection.write(data, more=False), data, chunks, beats):
-            self.complete = True
-            self.close()
+        return self.connection.write(data, more=False)
+
+    def _attempt(self, sending: Awaitable[object]) -> Awaitable[object] | None:
+        """Make a send as far as it goes without waiting; return what is left of it, to be awaited."""
+        steps = steppable(sending)
+        try:
+            waiting = steps.send(None)
+        except StopIteration:
+            self._taken()
+        except asyncio.CancelledError:
+            self._torn()
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream, no more
+            self.discarded += self.chunks_in_flight
+            self.failed(error)
+        else:
+            return self._endure(steps, waiting)
+        self._settled()
+        self._conclude()
+        return None
+
+    async def _endure(self, steps: Any, waiting: Any) -> None:
+        """Wait with a send for the client, or the server."""
+        machine = self._stream.machine
+        task = self._sending = self._runner
+        assert task is not None
+        cancelling = task.cancelling()
+        machine.blocked_since = self._stream.clock()
+        if machine.behind_since is None:
+            machine.behind_since = machine.blocked_since
+        try:
+            await resume(steps, waiting)
+        except asyncio.CancelledError:
+            self._torn()
+            if not self._interrupted or task.cancelling() > cancelling + 1:
+                raise
+        except Exception as error:  # noqa: BLE001 - as above
+            self.discarded += self.chunks_in_flight
+            self.failed(error)
+        else:
+            self._taken()
+        finally:
+            self._sending = machine.blocked_since = None
+            if self._interrupted:
+                task.uncancel()
+            self._settled()
+        self._conclude()
+
+    def _taken(self) -> None:
+        self.bytes += self._in_flight
+        self.chunks += self.chunks_in_flight
+        self.heartbeats += self._beats_in_flight
+
+    def _torn(self) -> None:
+        """A send was ended from outside: who knows how much of it went out, so nothing may follow."""
+        self.discarded += self.chunks_in_flight
+        self.close()
+
+    def _settled(self) -> None:
+        """A send is over, one way or the other."""
+        self._in_flight = self.chunks_in_flight = self._beats_in_flight = 0
+        self._stream.machine.last_write_at = self._stream.loop.time()
+        self.make_room()
+
+    def _conclude(self) -> None:
+        """If nothing was to come after what was sent, all has been said."""
+        if not self._is_last or self.over:
+            return
+        self.complete = True
+        self.close()
+        if self.ending:
             self._stream.flushed()
 
     def count(self, data: bytes, chunks: int, beats: int) -> None:
@@ -352,89 +393,8 @@ class Writer:
         self.chunks += chunks
         self.heartbeats += beats
 
-    def take(self) -> tuple[bytes, int]:
-        """What goes out next, and how many chunks are in it."""
-        frames = self.frames
-        chunks = len(frames) if self.size <= self.cork else self._corkful()
-        data = frames[0] if chunks == 1 else b"".join(frames[:chunks])
-        del frames[:chunks]
-        if self.keeps_tail:
-            self._tail = (self._tail + data)[-4:]
-        self.size -= len(data)
-        if self._beats:
-            # Never between the lines of a frame: frames are whole, and a heartbeat goes before them.
-            data = (self._stream.format.heartbeat or b"") * self._beats + data
-            self._beats = 0
-        self._make_room()
-        return data, chunks
-
-    def tail(self) -> bytes:
-        """The last four bytes of what was sent and what waits to be, if anybody wants them: `at_boundary`."""
-        if not self.keeps_tail:
-            return b""
-        return b"".join([self._tail, *self.frames[-4:]])[-4:]
-
-    def _corkful(self) -> int:
-        size = 0
-        for number, frame in enumerate(self.frames, 1):
-            size += len(frame)
-            if size >= self.cork:
-                return number
-        return len(self.frames)
-
-    async def _send(
-        self, sending: Awaitable[object], data: bytes = b"", chunks: int = 0, beats: int = 0
-    ) -> bool:
-        """Run one send to its end. False: nothing can be sent any more."""
-        task = self._sending = self._runner
-        assert task is not None
-        cancelling = task.cancelling()
-        self._in_flight, self.chunks_in_flight = len(data), chunks
-        steps = steppable(sending)
-        try:
-            try:
-                waiting = steps.send(None)
-            except StopIteration:
-                pass  # it had not to wait, as it hardly ever has
-            else:
-                await self._endure(steps, waiting)
-        except asyncio.CancelledError:
-            self.over = True  # who knows how much of it went out: nothing may follow
-            self.discarded += chunks
-            if not self._interrupted or task.cancelling() > cancelling + 1:
-                raise
-        except Exception as error:  # noqa: BLE001 - a fault of whoever is in between ends the stream, no more
-            self.discarded += chunks
-            self.failed(error)
-        else:
-            self.count(data, chunks, beats)
-        finally:
-            self._sending = None
-            self._in_flight = self.chunks_in_flight = 0
-            if self._interrupted:
-                task.uncancel()
-            self._stream.machine.last_write_at = self._stream.loop.time()
-            self._make_room()
-        return not self.over
-
-    async def _endure(self, steps: Any, waiting: Any) -> None:
-        """Wait with a send for the client, or the server."""
-        machine = self._stream.machine
-        machine.blocked_since = self._stream.loop.time()
-        if machine.behind_since is None:
-            machine.behind_since = machine.blocked_since
-        try:
-            await resume(steps, waiting)
-        finally:
-            machine.blocked_since = None
-
     def come_apart(self) -> None:
         """All is over: refer to the stream no more."""
         if self._lingering is not None:
             self._lingering.cancel()
-        self.discard()
         del self._stream
-
-    def _make_room(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)

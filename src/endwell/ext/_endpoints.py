@@ -70,13 +70,15 @@ def endpoint_for(
         signature = first.before(signature, reads=not request.added)
 
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
-        if first is not None:
-            first.take(kwargs)
-        given_request = request.take(kwargs)
-        given_response = response.take(kwargs)
+        given_request = given_response = None
         has_request = not request.added
-        if given_request is None:  # Starlette gives it by position
-            given_request = next((arg for arg in args if isinstance(arg, Request)), None)
+        if kwargs:  # as FastAPI calls it
+            if first is not None:
+                first.take(kwargs)
+            given_request = request.take(kwargs)
+            given_response = response.take(kwargs)
+        if given_request is None:
+            given_request = _request_among(args)
             has_request = given_request is not None
         return await answer(Call(given_request, has_request, given_response, args, kwargs))
 
@@ -84,6 +86,14 @@ def endpoint_for(
     del endpoint.__wrapped__  # type: ignore[attr-defined]
     endpoint.__signature__ = signature  # type: ignore[attr-defined]
     return endpoint
+
+
+def _request_among(args: tuple[Any, ...]) -> Request | None:
+    """Starlette gives it by position."""
+    for arg in args:
+        if isinstance(arg, Request):
+            return arg
+    return None
 
 
 def resolve(function: Callable[..., Any], annotation: Any) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict, Unpack
 
 from starlette.background import BackgroundTask
@@ -13,14 +12,15 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from endwell.asgi import CLIENT_CLOSED_REQUEST, Entry, Plan, Pump, refusal_headers, rejection_of, respond
-from endwell.engine import Asker, Gate, Registry, SourceHandle, releaser
+from endwell.engine import Asker, Gate, Registry, Release, SourceHandle, releaser
 from endwell.errors import ClientError, ConfigurationError
+from endwell.ext._checks import check_callback, check_headers, check_policy, check_status
 from endwell.ext._dependencies import tell_dependencies
 from endwell.ext._endpoints import share
 from endwell.lifecycle import Cause
 from endwell.observe import Callback
 from endwell.settings import Policy, check_known
-from endwell.types import Source, is_header_name
+from endwell.types import Source
 from endwell.wire import (
     AGUI,
     AISDK,
@@ -52,8 +52,10 @@ _HEADERS = {
 _DEFAULTS = Policy()
 _NOT_FOR_EVENT_SOURCE = (OpenAIChat, OpenAIResponses, Anthropic, AISDK, AGUI)
 _BYTES = "application/octet-stream"
-_WITH_BODY = frozenset(range(200, 600)) - {204, 205, 304}
-_VALUE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
+# Formats hold no state, so that one of each kind is enough.
+_EVENTS = SSE()
+_LINES = (NDJSON(heartbeat=False), NDJSON(heartbeat=True))
+_OCTETS = Raw(_BYTES)
 
 
 class StreamOptions(TypedDict, total=False):
@@ -68,6 +70,26 @@ class StreamOptions(TypedDict, total=False):
     request: Request | None
     dialect: str | Dialect | None
     owner: Any
+
+
+def _callbacks(on_end: Any) -> tuple[Callback, ...]:
+    return () if on_end is None else check_callback(on_end)
+
+
+def _releasers(owns: Iterable[Any]) -> tuple[Release, ...]:
+    return tuple([releaser(resource) for resource in owns])
+
+
+_SETTINGS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
+    "status": ("status_code", check_status),
+    "policy": ("_policy", check_policy),
+    "owns": ("_owns", _releasers),
+    "on_end": ("_callbacks", _callbacks),
+    "background": ("background", None),
+    "request": ("_request", None),
+    "owner": ("_owner", None),
+}
+"""Where an option is kept, and what checks it, of those that need no more than their value."""
 
 
 class StreamResponse(Response):
@@ -99,6 +121,21 @@ class StreamResponse(Response):
         TypeError: `source` cannot produce chunks, or an option is unknown.
     """
 
+    # What is not given is the class's: a response holds no more than what makes it another than the rest.
+    status_code = 200
+    background: BackgroundTask | None = None
+    _format: Format
+    _own_headers: list[tuple[bytes, bytes]] | None = None
+    _resumable = False
+    _dialect: Dialect | None = None
+    _policy: Policy | None = None
+    _callbacks: tuple[Callback, ...] = ()
+    _owns: tuple[Release, ...] = ()
+    _request: Request | None = None
+    _owner: Any = None
+    _registry: Registry | None = None
+    _gates: tuple[Gate, ...] | None = None
+
     def __init__(
         self,
         source: Source,
@@ -106,28 +143,40 @@ class StreamResponse(Response):
         format: Format,  # noqa: A002 - the field's own word
         **options: Unpack[StreamOptions],
     ) -> None:
-        for name in options:
-            check_known(name, StreamOptions.__annotations__, type(self).__name__)
-        self.status_code = check_status(options.get("status", 200))
-        self.media_type = format.media_type
-        self.background = options.get("background")
-        headers = options.get("headers")
-        if headers is None:
-            self.raw_headers = list(_default_headers(format.media_type))
-        else:
-            self.init_headers({**_HEADERS, **_check_headers(headers)})
         self._format = format
-        self._resumable = False
-        dialect = options.get("dialect")
-        self._dialect = None if dialect is None else dialect_for(dialect, format)
-        self._policy = check_policy(options.get("policy"))
-        self._callbacks = _callbacks(options.get("on_end"))
-        self._owns = [releaser(resource) for resource in options.get("owns", ())]
-        self._request = options.get("request")
-        self._owner = options.get("owner")
-        self._registry: Registry | None = None
-        self._gates: tuple[Gate, ...] | None = None
+        if format.media_type != self.media_type:
+            self.media_type = format.media_type
+        if options:
+            self._set(options)
         self._source = SourceHandle(source)
+
+    def _set(self, options: StreamOptions) -> None:
+        for name, value in options.items():
+            if name in _SETTINGS:
+                attribute, check = _SETTINGS[name]
+                setattr(self, attribute, value if check is None else check(value))
+            elif name == "headers":
+                if value is not None:
+                    self.init_headers({**_HEADERS, **check_headers(value)})
+            elif name == "dialect":
+                dialect = options["dialect"]
+                self._dialect = None if dialect is None else dialect_for(dialect, self._format)
+            else:
+                check_known(name, StreamOptions.__annotations__, type(self).__name__)
+
+    @property
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers as ASGI has them: this response's own from when somebody asks for them.
+
+        Until then they are those of all of its kind.
+        """
+        if self._own_headers is None:
+            self._own_headers = list(_default_headers(self._format.media_type))
+        return self._own_headers
+
+    @raw_headers.setter
+    def raw_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        self._own_headers = headers
 
     def attach(self, registry: Registry, request: Request | None, gates: tuple[Gate, ...] = ()) -> None:
         """Make it a stream of `registry`, answering `request`, behind these gates."""
@@ -161,9 +210,9 @@ class StreamResponse(Response):
             SourceInUse: The response was served before, and its source is an iterator; nothing has been sent.
             Exception: What the source raised, but for a `ClientError`; see `endwell.asgi.respond`.
         """
-        plan = self._plan(scope)
+        entry = scope.pop(ENTRY_KEY, None)
         try:
-            await respond(plan, scope, self._pump(receive, plan.entry), send)
+            await respond(self._plan(scope, entry), scope, self._pump(receive, entry), send)
         except ClientError as error:
             # The client has its answer. The server would take it for a crash; dependencies are to know.
             await tell_dependencies(scope, error)
@@ -190,32 +239,32 @@ class StreamResponse(Response):
         share(self._request, pump)
         return pump
 
-    def _plan(self, scope: Scope) -> Plan:
-        registry = self._registry or scope.get("state", {}).get(STATE_KEY)
+    def _plan(self, scope: Scope, entry: Entry | None = None) -> Plan:
+        registry = self._registry or _registry_of(scope)
+        source = self._source.for_request()
+        plan = Plan(
+            source,
+            self._format,
+            self.status_code,
+            _default_headers(self._format.media_type) if self._own_headers is None else self._own_headers,
+            self._policy or (_DEFAULTS if registry is None else registry.policy),
+            route_of(scope),
+            self._owns,
+            self._callbacks,
+            registry,
+            self._dialect or self._dialect_of(registry),
+        )
+        if self._owns:
+            self._owns = ()  # with the first stream, if the response is served again
+        plan.resumable = self._resumable
+        plan.owner = self._owner
+        plan.entry = entry
         gates = self._gates
         if gates is None:
             gates = () if registry is None or registry.gate is None else (registry.gate,)
-        request = _request(scope) if gates else None
-        source = self._source.for_request()
-        owned, self._owns = self._owns, []  # with the first stream, if the response is served again
-        policy = self._policy or (registry.policy if registry is not None else _DEFAULTS)
-        return Plan(
-            source=source,
-            format=self._format,
-            status=self.status_code,
-            headers=self.raw_headers,
-            policy=policy,
-            route=route_of(scope),
-            owns=owned,
-            callbacks=self._callbacks,
-            registry=registry,
-            dialect=self._dialect or self._dialect_of(registry),
-            resumable=self._resumable,
-            owner=self._owner,
-            gates=gates,
-            request=request,
-            entry=scope.pop(ENTRY_KEY, None),
-        )
+        if gates:
+            plan.gates, plan.request = gates, _request(scope)
+        return plan
 
     def _dialect_of(self, registry: Registry | None) -> Dialect | None:
         """The application's, where it fits. Bytes stay without: their source alone knows what they say."""
@@ -247,12 +296,16 @@ class EventStream(StreamResponse):
     ) -> None:
         if not isinstance(resume_token, bool):
             raise ConfigurationError(f"resume_token must be True or False, got {resume_token!r}")
-        super().__init__(source, format=SSE(), **options)
-        if resume_token and isinstance(self._dialect, _NOT_FOR_EVENT_SOURCE):
+        super().__init__(source, format=_EVENTS, **options)
+        if resume_token:
+            self._resume()
+
+    def _resume(self) -> None:
+        if isinstance(self._dialect, _NOT_FOR_EVENT_SOURCE):
             raise ConfigurationError(
                 f"resume_token is for EventSource: to clients of {self._dialect.name!r} its end is no event"
             )
-        self._resumable = resume_token
+        self._resumable = True
 
 
 class NDJSONStream(StreamResponse):
@@ -272,7 +325,7 @@ class NDJSONStream(StreamResponse):
             raise ConfigurationError(
                 f"NDJSON's heartbeat must be True or False, got {heartbeat!r}; its interval is the policy's"
             )
-        super().__init__(source, format=NDJSON(heartbeat=heartbeat), **options)
+        super().__init__(source, format=_LINES[heartbeat], **options)
 
 
 class ByteStream(StreamResponse):
@@ -287,7 +340,7 @@ class ByteStream(StreamResponse):
     media_type = _BYTES
 
     def __init__(self, source: Source, *, media_type: str = _BYTES, **options: Unpack[StreamOptions]) -> None:
-        super().__init__(source, format=Raw(media_type), **options)
+        super().__init__(source, format=_OCTETS if media_type == _BYTES else Raw(media_type), **options)
 
 
 @functools.lru_cache(maxsize=64)
@@ -304,59 +357,24 @@ def _request(scope: Scope) -> HTTPConnection:
     return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
 
 
+def _registry_of(scope: Scope) -> Registry | None:
+    state = scope.get("state")
+    return None if state is None else state.get(STATE_KEY)
+
+
 def route_of(scope: Scope) -> str:
     """The route's template: a closed set of labels, whatever paths clients ask for."""
-    template = getattr(effective_route(scope), "path_format", None)
-    if isinstance(template, str):
-        return template
-    return getattr(scope.get("endpoint"), "__qualname__", "")
+    route = effective_route(scope)
+    if route is not None:
+        template = getattr(route, "path_format", None)
+        if isinstance(template, str):
+            return template
+    endpoint = scope.get("endpoint")
+    return "" if endpoint is None else getattr(endpoint, "__qualname__", "")
 
 
 def effective_route(scope: Scope) -> Any:
     """The route that answers; for an included router FastAPI keeps its own, with the prefix."""
-    return scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-
-
-def check_status(status: Any) -> int:
-    """Return `status`; raise ConfigurationError if no stream can have it."""
-    is_number = isinstance(status, int) and not isinstance(status, bool)
-    if not is_number or status not in _WITH_BODY:
-        raise ConfigurationError(f"status must be from 200 to 599 and have a body, got {status!r}")
-    return int(status)
-
-
-def check_policy(policy: Any) -> Policy | None:
-    """Return `policy`; raise ConfigurationError if it is none."""
-    if policy is not None and not isinstance(policy, Policy):
-        raise ConfigurationError(f"policy must be a Policy, got {policy!r}")
-    return policy
-
-
-def _callbacks(on_end: Any) -> tuple[Callback, ...]:
-    return () if on_end is None else check_callback(on_end)
-
-
-def check_callback(on_end: Any) -> tuple[Callback, ...]:
-    """Return `on_end` as a tuple; raise ConfigurationError if it cannot be called."""
-    if not callable(on_end):
-        raise ConfigurationError(f"on_end must be a function of the Ending, got {on_end!r}")
-    return (on_end,)
-
-
-def _check_headers(headers: Any) -> dict[str, str]:
-    if headers is None:
-        return {}
-    if not isinstance(headers, Mapping):
-        raise ConfigurationError(f"headers must be a mapping of names to values, got {headers!r}")
-    return {check_header(name, value): value for name, value in headers.items()}
-
-
-def check_header(name: Any, value: Any) -> str:
-    """Return a header's name in lower case; raise ConfigurationError if it or its value cannot be sent."""
-    if not is_header_name(name):
-        raise ConfigurationError(f"header {name!r} is no header name")
-    if not isinstance(value, str) or not _VALUE.fullmatch(value):
-        raise ConfigurationError(
-            f"header {name!r} must be Latin-1 text without CR, LF and NUL, got {value!r}"
-        )
-    return name.lower()
+    fastapi = scope.get("fastapi")
+    context = None if fastapi is None else fastapi.get("effective_route_context")
+    return context or scope.get("route")

@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from endwell.engine import Gate, Registry
 from endwell.errors import ConfigurationError
 from endwell.ext._admission import Admission
+from endwell.ext._checks import check_status
 from endwell.ext._endpoints import Call, endpoint_for, resolve
 from endwell.ext._openapi import STREAM_MARK, StreamMark
 from endwell.ext._responses import (
@@ -18,7 +20,6 @@ from endwell.ext._responses import (
     EventStream,
     NDJSONStream,
     StreamResponse,
-    check_status,
     effective_route,
 )
 from endwell.observe import Callback
@@ -66,21 +67,28 @@ def streaming_endpoint(
     """
     _check_generator(function)
     make: Callable[..., StreamResponse] = response
-    find_owner = options.get("owner")
+    find_owner: Any = options.get("owner")
+    asks_owner = callable(find_owner)
     fixed = {name: value for name, value in options.items() if name != "owner" or not callable(value)}
 
     async def answer(call: Call) -> StreamResponse:
-        given = {**_route_options(call), **fixed}
-        if callable(find_owner):
-            if call.request is None:
-                name = function.__qualname__
-                raise ConfigurationError(f"owner asks the request: give {name} the one that it answers")
-            found = find_owner(call.request)
-            given["owner"] = await found if inspect.isawaitable(found) else found
+        given = fixed
+        if "status" not in fixed and (status := _status_of(call.request)) is not None:
+            given = {**fixed, "status": status}
+        if asks_owner:
+            given = {**given, "owner": await _owner_of(call.request)}
         stream = make(function(*call.args, **call.kwargs), **given)
-        _take_over(call.response, stream)
+        if call.response is not None:
+            _take_over(call.response, stream)
         stream.attach(registry, call.request, gates)
         return stream
+
+    async def _owner_of(request: Request | None) -> Any:
+        if request is None:
+            name = function.__qualname__
+            raise ConfigurationError(f"owner asks the request: give {name} the one that it answers")
+        found = find_owner(request)
+        return await found if inspect.isawaitable(found) else found
 
     prototype = make((), **fixed)
     prototype.attach(registry, None, gates)
@@ -103,17 +111,15 @@ def check_options(response: type[StreamResponse], options: Mapping[str, Any]) ->
     make((), **{name: value for name, value in options.items() if name != "limits"})
 
 
-def _route_options(call: Call) -> dict[str, Any]:
+def _status_of(request: Request | None) -> int | None:
     """What the route's own decorator says: FastAPI's `status_code`."""
-    status = getattr(effective_route(call.request.scope), "status_code", None) if call.request else None
-    return {} if status is None else {"status": status}
+    return None if request is None else getattr(effective_route(request.scope), "status_code", None)
 
 
-def _take_over(told: Response | None, stream: StreamResponse) -> None:
+def _take_over(told: Response, stream: StreamResponse) -> None:
     """Give the stream the headers, cookies and status that dependencies set, as FastAPI does with its own."""
-    if told is None:
-        return
-    stream.raw_headers.extend(told.raw_headers)
+    if told.raw_headers:
+        stream.raw_headers.extend(told.raw_headers)
     if told.status_code:
         stream.status_code = check_status(told.status_code)
 

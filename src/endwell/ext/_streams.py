@@ -13,6 +13,7 @@ from starlette.responses import Response
 from endwell.asgi import Departure
 from endwell.engine import DEFAULT_SIZE, UNATTENDED, VANISHED, Busy, Registry, Snapshot, Stopping, Watchdog
 from endwell.errors import ConfigurationError
+from endwell.ext._checks import check_callback, check_header, check_policy
 from endwell.ext._openapi import document
 from endwell.ext._operations import readiness, stop_app
 from endwell.ext._responses import (
@@ -21,9 +22,6 @@ from endwell.ext._responses import (
     EventStream,
     NDJSONStream,
     StreamResponse,
-    check_callback,
-    check_header,
-    check_policy,
 )
 from endwell.ext._streaming import EndpointOptions, check_options, streaming_endpoint
 from endwell.observe import Callback, logger

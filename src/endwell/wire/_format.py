@@ -55,9 +55,13 @@ def utf8(what: str, text: object) -> bytes:
         ChunkError: the text holds a lone surrogate, for which UTF-8 has no bytes.
         ChunkTypeError: it is no str.
     """
-    if not isinstance(text, str):
-        raise ChunkTypeError(f"{what} must be a str, not {type(text).__name__}")
     try:
-        return str.encode(text)  # not text.encode(): a subclass may have its own
+        return _encode(text)  # type: ignore[arg-type]
     except UnicodeEncodeError as error:
-        raise ChunkError(f"{what}: lone surrogate {text[error.start]!a} at index {error.start}") from error
+        lone = error.object[error.start]
+        raise ChunkError(f"{what}: lone surrogate {lone!a} at index {error.start}") from error
+    except TypeError:
+        raise ChunkTypeError(f"{what} must be a str, not {type(text).__name__}") from None
+
+
+_encode: Final = str.encode  # not text.encode(): a subclass may have its own; and it takes nothing but a str

@@ -49,8 +49,11 @@ def json_bytes(value: object) -> bytes:
         raise ChunkTypeError(f"{type(value).__name__} is not text: decode it, or use ByteStream")
     try:
         text = _encode(value)
-        # Not `in`, which tries its left side as an int first: 270 ns. find() takes 150, this 105.
-        if text.partition(b"null")[1]:
+        try:  # `_may_hold_floats`, without the call, which would take a tenth of all this
+            may_hold_floats = _MSGPACK_FLOAT in _pack(value)
+        except OverflowError:
+            may_hold_floats = True
+        if may_hold_floats and _has(text, b"null"):
             _refuse_non_finite(value)
     except SourceError:
         raise
@@ -115,8 +118,10 @@ def _model_json(model: object, serializer: Any) -> bytes:
         serializer.to_python(model, mode="json", fallback=_refuse_type)
         raise
     # Its configuration says which of these becomes of a NaN.
-    if text.partition(b"null")[1] or text.partition(b"NaN")[1] or text.partition(b"Infinity")[1]:
-        _refuse_non_finite(serializer.to_python(model))
+    if _has(text, b"null") or _has(text, b"NaN") or _has(text, b"Infinity"):
+        values = serializer.to_python(model)
+        if _may_hold_floats(values):
+            _refuse_non_finite(values)
     return text
 
 
@@ -127,13 +132,24 @@ def _refuse_type(value: object) -> NoReturn:
 # ------------------------------------------------------------------------------------ NaN, infinities
 
 
-def _refuse_non_finite(value: object) -> None:
-    """Raise if there is a NaN or an infinity in `value`, which JSON encoders write as null without a word.
+def _may_hold_floats(value: object) -> bool:
+    """Look for 0xCB, with which msgpack begins every float: 0.15 µs for a token, where a walk takes 1.4.
 
-    Called when there is a null in the output: mostly a None, as in OpenAI's chunks, so it must be quick.
+    It comes before the look for a null, which most chunks of OpenAI's kind have, and which takes as long.
     """
-    if not _may_hold_floats(value):
-        return
+    try:
+        return _MSGPACK_FLOAT in _pack(value)
+    except OverflowError:  # an int of over 64 bits, which only JSON can say
+        return True
+
+
+def _has(text: bytes, word: bytes) -> bool:
+    # Not `in`, which tries its left side as an int first: 260 ns. find() takes 135, this 120.
+    return text.partition(word)[1] != b""
+
+
+def _refuse_non_finite(value: object) -> None:
+    """Raise if there is a NaN or an infinity in `value`, which JSON encoders write as null without a word."""
     todo: list[Any] = [value]
     for item in todo:  # which grows meanwhile
         kind = type(item)
@@ -148,14 +164,6 @@ def _refuse_non_finite(value: object) -> None:
             todo.extend(item)
         else:
             todo.append(msgspec.to_builtins(item, enc_hook=_exact))
-
-
-def _may_hold_floats(value: object) -> bool:
-    """Look for 0xCB, with which msgpack begins every float: 0.3 µs where the walk takes 1.4."""
-    try:
-        return _MSGPACK_FLOAT in _pack(value)
-    except OverflowError:  # an int of over 64 bits, which only JSON can say
-        return True
 
 
 _pack: Final = msgspec.msgpack.Encoder(enc_hook=_exact).encode

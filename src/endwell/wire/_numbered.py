@@ -19,12 +19,13 @@ class Numbered:
         retry: The reconnection time in ms that is joined to the first event; None for none.
     """
 
-    __slots__ = ("_count", "_retry", "_token")
+    __slots__ = ("_count", "_id", "_retry", "_token")
 
     _events = SSE()
 
     def __init__(self, token: str, retry: int | None) -> None:
         self._token = token
+        self._id = f"id: {token}-".encode()
         self._retry = retry
         self._count = 0
 
@@ -36,9 +37,10 @@ class Numbered:
             ChunkTypeError: see `SSE.encode`.
         """
         frame = self._events.encode(chunk)
-        retry = None if self._count else self._retry
         self._count += 1
-        return SSE.with_id(frame, f"{self._token}-{self._count}", retry)
+        if self._count == 1:
+            return SSE.with_id(frame, f"{self._token}-1", self._retry)
+        return b"%b%d\n%b" % (self._id, self._count, frame)
 
     @property
     def end_id(self) -> str:

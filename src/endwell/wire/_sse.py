@@ -69,12 +69,15 @@ class SSE:
 
     def encode(self, chunk: object) -> bytes:
         """One event. See `Format.encode`."""
-        if type(chunk) is Event:
+        if type(chunk) is dict:  # as most are
+            text = json_bytes(chunk)
+        elif type(chunk) is Event:
             return _head(chunk) + self.encode(chunk.data)
-        text = utf8("data", chunk) if isinstance(chunk, str) else json_bytes(chunk)
+        else:
+            text = utf8("data", chunk) if isinstance(chunk, str) else json_bytes(chunk)
         if LF in text or CR in text:
             return _lines(b"data: ", text) + b"\n"
-        return b"data: " + text + b"\n\n"  # 0.1 µs; formatted, 0.15
+        return text.join(_AROUND)  # 0.05 µs; formatted 0.07, added 0.08
 
     @staticmethod
     def with_id(frame: bytes, id: str | int, retry: int | None = None) -> bytes:  # noqa: A002 - the field's own word
@@ -93,7 +96,7 @@ class SSE:
             ChunkTypeError: one of them is of the wrong type.
         """
         head = b"" if retry is None else b"retry: %d\n" % _retry(retry)
-        return b"%bid: %b\n%b" % (head, _id(id), frame)
+        return head + _id(id) + frame
 
 
 @final
@@ -123,6 +126,7 @@ def block(told: Told, data: object, *, event: str | None = None) -> bytes:
     return _EVENTS.encode(Event(data, event=event, id=told.id, retry=told.retry))
 
 
+_AROUND: Final = (b"data: ", b"\n\n")
 _EVENTS: Final = SSE()
 _GENERIC: Final = Generic()
 
@@ -135,7 +139,7 @@ def _head(event: Event) -> bytes:
     if event.event is not None:
         head += b"event: %b\n" % _one_line("event", event.event)
     if event.id is not None:
-        head += b"id: %b\n" % _id(event.id)
+        head += _id(event.id)
     if event.retry is not None:
         head += b"retry: %d\n" % _retry(event.retry)
     return head
@@ -156,9 +160,9 @@ def _one_line(field: str, value: object) -> bytes:
 
 def _id(value: object) -> bytes:
     if not _is_int(value):
-        return _one_line("id", value)
+        return b"id: %b\n" % _one_line("id", value)
     try:
-        return b"%d" % value
+        return b"id: %d\n" % value
     except ValueError as error:  # thousands of digits, more than Python prints
         raise ChunkError(f"id: {error}") from error
 
@@ -172,4 +176,4 @@ def _retry(value: object) -> int:
 
 
 def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, int) and not isinstance(value, bool))

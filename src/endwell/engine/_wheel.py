@@ -1,0 +1,149 @@
+"""One clock for the far deadlines of all streams of an event loop.
+
+A timer of the loop's costs a stream four objects and half a kilobyte, and each that fires wakes the loop on
+its own, which costs five times what is done then. So what is due in a second or more is due with everything
+else in the same 64th of a second. What is due sooner has a timer of its own, to the millisecond.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+import weakref
+from contextvars import Context
+from weakref import WeakKeyDictionary
+
+FAR = 1.0
+"""Seconds ahead from which on a deadline may be late by a `GRAIN`."""
+GRAIN = 1 / 64
+"""Seconds that are one slot. A power of two, so that slots have exact times."""
+AT_A_TIME = 50
+"""Timeds looked after in one turn of the loop: a millisecond, when they all have to send."""
+
+
+class Wheel:
+    """The streams of one event loop by when they are to be looked at. It refers to no loop."""
+
+    __slots__ = ("_context", "_next", "_order", "_slots")
+
+    def __init__(self) -> None:
+        self._context = Context()  # nobody's: that of the stream that comes first would keep it alive
+        self._slots: dict[int, dict[Timed, None]] = {}
+        self._order: list[int] = []
+        self._next = math.inf
+
+    def add(self, each: Timed, when: float) -> int:
+        """Have `each` looked at when `when` has come, and up to a `GRAIN` later; return its slot."""
+        number = math.ceil(when / GRAIN)
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = {}
+            heapq.heappush(self._order, number)
+            self._wake(each.loop)
+        slot[each] = None
+        return number
+
+    def remove(self, each: Timed, number: int) -> None:
+        """Look at it no more. A slot that is empty stays until its time."""
+        slot = self._slots.get(number)
+        if slot is not None:
+            slot.pop(each, None)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be called when the first slot is due; a timer for a later one is not taken back."""
+        first = self._order[0] * GRAIN
+        if first < self._next:
+            self._next = first
+            loop.call_at(first, self._turn, loop, first, context=self._context)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        if due == self._next:
+            self._next = math.inf
+        # A timer may fire earlier than asked, by the clock's resolution: it stands for its time.
+        now = max(loop.time(), due)
+        try:
+            self._look_after(now)
+        finally:
+            if self._order:
+                self._wake(loop)
+
+    def _look_after(self, now: float) -> None:
+        """Look after those who are due, as many as one turn of the loop has room for."""
+        left = AT_A_TIME
+        while self._order:
+            slot = self._slots[self._order[0]]
+            if slot:
+                if not left or self._order[0] * GRAIN > now:
+                    return
+                left -= 1
+                each, _ = slot.popitem()
+                each.tick(now)
+            else:
+                del self._slots[heapq.heappop(self._order)]
+
+
+_wheels: WeakKeyDictionary[asyncio.AbstractEventLoop, Wheel] = WeakKeyDictionary()
+_latest: tuple[weakref.ref[asyncio.AbstractEventLoop], Wheel] | None = None  # a look there costs a tenth
+
+
+def wheel_of(loop: asyncio.AbstractEventLoop) -> Wheel:
+    """The one of an event loop."""
+    global _latest  # noqa: PLW0603 - swapped whole, so that loops of several threads may share it
+    latest = _latest
+    if latest is not None and latest[0]() is loop:
+        return latest[1]
+    wheel = _wheels.get(loop)
+    if wheel is None:
+        wheel = _wheels[loop] = Wheel()
+    _latest = (weakref.ref(loop), wheel)
+    return wheel
+
+
+class Timed:
+    """What is looked at in time: once at a time, and what is arranged for earlier will do.
+
+    Attributes:
+        loop: The event loop it runs on.
+    """
+
+    __slots__ = ("_due", "_slot", "_timer", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._due = math.inf
+        self._slot: int | None = None
+        self._timer: asyncio.Handle | None = None  # uvloop gives a plain one for what is due at once
+
+    def tick(self, now: float) -> None:
+        """It is time to look; `now` is the loop's time, or what the timer stands for."""
+        raise NotImplementedError
+
+    def look_by(self, when: float, now: float, *, exactly: bool) -> None:
+        """See to it that `tick` is called at `when`; up to a `GRAIN` later, if that is far and may be so."""
+        if self._due <= when:
+            return
+        self.look_no_more()
+        self._due = when
+        if when - now >= FAR and not exactly:
+            self._slot = wheel_of(self.loop).add(self, when)
+        else:
+            self._timer = self.loop.call_at(when, self._is_time)
+
+    def look_no_more(self) -> None:
+        """Nothing is due."""
+        self._due = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        elif self._slot is not None:
+            wheel_of(self.loop).remove(self, self._slot)
+            self._slot = None
+
+    def has_come(self) -> None:
+        """It is being looked at: nothing is arranged any more."""
+        self._due, self._slot, self._timer = math.inf, None, None
+
+    def _is_time(self) -> None:
+        # As above: it may fire earlier than asked.
+        self.tick(max(self.loop.time(), self._due))
