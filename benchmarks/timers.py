@@ -6,6 +6,7 @@ be called then, each as an engine would have it. Nothing is sent; it is about th
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextvars
 import gc
@@ -14,16 +15,21 @@ import sys
 import time
 import tracemalloc
 from abc import abstractmethod
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import uvloop
 
-from benchmarks.harness import markdown
+from benchmarks.harness import machine, markdown
+from benchmarks.harness.process import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-SIZES = (100, 5_000)
+PAGE = ROOT / "docs" / "explanation" / "where-time-goes.md"
+BEGIN, END = "<!-- begin: python -m benchmarks.timers --docs -->", "<!-- end of timers -->"
+STREAMS = 5_000
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 TURNS = 5  # of which the best counts: what other programs take can only make it dearer
 FAR = 15.0  # seconds: what is armed and taken back never fires
@@ -401,29 +407,10 @@ async def _disarm(streams: list[Stream]) -> None:
     await asyncio.sleep(0)
 
 
-def rows() -> Iterator[tuple[str, ...]]:
-    """A row for each way, loop and number of streams."""
-    for loop in LOOPS:
-        for size in SIZES:
-            for name, make in WAYS.items():
-                cost = measure(loop, make, size)
-                yield (
-                    loop,
-                    f"{size:,}",
-                    name,
-                    f"{cost.armed:.2f}",
-                    f"{cost.together:.2f}",
-                    f"{cost.spread:.1f}",
-                    f"{cost.bytes:.0f}",
-                    f"{cost.objects:.1f}",
-                )
-
-
-def main() -> None:
-    """Measure, and show."""
+def table(streams: int) -> str:
+    """A row for each way on each loop, as Markdown."""
     head = (
         "loop",
-        "streams",
         "way",
         "µs to arm and take back",
         "µs to fire, together",
@@ -431,7 +418,35 @@ def main() -> None:
         "bytes",
         "objects",
     )
-    print(markdown.table(head, ["---"] * len(head), [*rows()]))
+    rows = [_row(loop, way, measure(loop, make, streams)) for loop in LOOPS for way, make in WAYS.items()]
+    return markdown.table(head, ["---"] * len(head), rows)
+
+
+def _row(loop: str, way: str, cost: Cost) -> tuple[str, ...]:
+    return (
+        loop,
+        way,
+        f"{cost.armed:.2f}",
+        f"{cost.together:.2f}",
+        f"{cost.spread:.1f}",
+        f"{cost.bytes:.0f}",
+        f"{cost.objects:.0f}",
+    )
+
+
+def main() -> None:
+    """Measure, show, and write down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.timers", description=__doc__)
+    parser.add_argument("--streams", type=int, default=STREAMS)
+    parser.add_argument("--docs", action="store_true", help="into the documentation too")
+    options = parser.parse_args()
+    machine.pin(machine.CLIENT_CORE)
+    text = table(options.streams)
+    print(text)
+    if options.docs:
+        about = machine.description()
+        where = f"{datetime.now(UTC):%Y-%m-%d}, Python {about['python']}, uvloop {version('uvloop')}."
+        markdown.put(PAGE, BEGIN, END, f"{where}\n\n{text}\n")
 
 
 if __name__ == "__main__":

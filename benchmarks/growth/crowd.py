@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import statistics
 import time
 from collections import Counter
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.growth.clients import Crowd
-from benchmarks.growth.leaving import HALF_CLOSES, LEAVES, PAUSES, STALLS, STAYS, STOPS, plan
+from benchmarks.growth.leaving import HALF_CLOSES, LEAVES, PAUSES, STALLS, STAYS, STOPS, Buttons, plan
 from benchmarks.growth.server import running
 from benchmarks.harness.process import BenchmarkError
 
@@ -154,8 +153,8 @@ def _open(crowd: Crowd, streams: int) -> Members:
 
 
 def _run(server: Server, crowd: Crowd, members: Members) -> Run:
-    with socket.create_connection(("127.0.0.1", server.port)) as button:
-        acts = sorted(plan(crowd, members, button), key=lambda each: each[0])
+    with Buttons(server.port) as buttons:
+        acts = sorted(plan(crowd, members, buttons), key=lambda each: each[0])
         server.seen()
         crowd.read_for(CATCH_UP)
         del crowd.delays[:]
@@ -174,7 +173,8 @@ def _run(server: Server, crowd: Crowd, members: Members) -> Run:
                 f"delay p99 {delays[98]:.0f} ms, the server's core busy {spent / took:.0%}, "
                 f"and taken by others {waited / took:.0%}"
             )
-        _see_the_answers(button, len(members[STOPS]))
+        if (stopped := buttons.answers().count(STOPPED)) != len(members[STOPS]):
+            raise BenchmarkError(f"{stopped} of {len(members[STOPS])} stops were answered so")
     return Run(
         events=len(crowd.delays),
         rate=had * PERIOD / took / len(members[STAYS]),
@@ -195,15 +195,6 @@ def _follow(acts: Sequence[tuple[float, Act]], crowd: Crowd, begun: float) -> It
 
 def _nothing() -> None:
     pass
-
-
-def _see_the_answers(button: socket.socket, stops: int) -> None:
-    answers = b""
-    button.settimeout(1)
-    while answers.count(STOPPED) < stops and (more := button.recv(1 << 16)):
-        answers += more
-    if answers.count(STOPPED) != stops:
-        raise BenchmarkError(f"{answers.count(STOPPED)} of {stops} stops were answered so")
 
 
 # -- when they have gone -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Ways to mount a peer's response: as a bare ASGI application, in Starlette's routing, and in FastAPI's.
 
-The last is for profiles alone; FastAPI is imported only when it is asked for. A library whose streams are endpoints, not responses, writes an `application` of its own instead.
+The last is for profiles alone, and FastAPI is imported only when it is asked for. A library whose streams are
+endpoints, not responses, writes an `application` of its own instead.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class _Shown(Response):
 
 def in_fastapi(endpoints: Mapping[str, Any], lifespan: Any = None) -> ASGIApp:
     """FastAPI, with an endpoint for each path."""
-    from fastapi import FastAPI
+    from fastapi import FastAPI  # noqa: PLC0415 (not everybody has it)
 
     app = FastAPI(openapi_url=None, lifespan=lifespan)
     for path, endpoint in endpoints.items():

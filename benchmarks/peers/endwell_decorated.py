@@ -1,4 +1,4 @@
-"""endwell's `@streams.sse` on an endpoint, in Starlette's routing or FastAPI's: what most write, for work 5."""
+"""endwell's `@streams.sse` on an endpoint, in Starlette's routing or FastAPI's: what most write."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ _PEERS = {"endwell-decorated": "endwell's decorator"}
 _FRAMED = """\
 ### Work {number} within a framework
 
-The same in the routing of Starlette and of FastAPI. What is more than bare is the framework's own work, and what it
-makes dearer for the others.
+The same in the routing of Starlette and of FastAPI. What is more than bare is the framework's own work, and
+what it makes dearer for the others.
 """
 
 

@@ -21,9 +21,9 @@ RATE = 999
 """Samples for each second of processor time."""
 STACK = 4096
 """Bytes of stack: enough to find the innermost function of Python's."""
-SECONDS: Mapping[int, float] = {4: 12.0, 8: 12.0}
+SECONDS: Mapping[int, float] = {4: 10.0, 8: 10.0}
 """A server that is idle now and then works little."""
-USUALLY = 6.0
+USUALLY = 5.0
 SHOWN = 12
 PYTHON = (3, 12)
 

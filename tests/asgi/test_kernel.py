@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.real_time
 @pytest.fixture(autouse=True)
 def _nothing_covered_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_kernel, "_covered", {})
+    monkeypatch.setattr(_kernel, "_asked", {})
     monkeypatch.setattr(_kernel, "_told", set())
 
 
@@ -153,6 +155,22 @@ async def test_a_listening_socket_that_was_opened_anew_is_found_by_its_streams(
         ends = connected(again)
         with ends.client, ends.server, attended(ends, 30):
             await until(lambda: options_of(ends.server) and options_of(again))
+
+
+async def test_what_has_not_inherited_the_options_is_found_when_it_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of many that begin at once, one is asked at once."""
+    with pair() as first, pair() as second:
+        for ends in (first, second):
+            port = port_of(ends.server)
+            monkeypatch.setitem(
+                _kernel._covered, port, _kernel._Cover(0.4, inherited=True, at=time.monotonic())
+            )
+            monkeypatch.setitem(_kernel._asked, port, time.monotonic())
+        assert not _kernel.is_to_be_asked(port_of(first.server))
+        with attended(first, 0.4), attended(second, 0.4):
+            await until(lambda: options_of(first.server) and options_of(second.server))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.growth import chart, clients, crowd, leaving, report, steps
+from benchmarks.growth import app, chart, clients, coming, crowd, leaving, report, steps
 from benchmarks.harness.process import BenchmarkError
 
 
@@ -45,6 +45,15 @@ def test_a_step_gives_all_its_figures() -> None:
     assert steps.table(done).count("\n") == 3
     picture = ET.fromstring(chart.draw([*done, *(replace(step, streams=200) for step in done)]))
     assert len(picture.findall(".//{*}circle")) == 2 + 4 * len(chart.PANELS)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_who_comes_is_measured_with_each_setting_of_the_collector() -> None:
+    parts = [*coming.measure(20)]
+    assert [(part.collector, part.streams) for part in parts] == [
+        (collector, 4 * number) for collector in app.COLLECTORS for number in range(1, 1 + coming.PARTS)
+    ]
+    assert "| `gc.freeze()` after start-up | 20 |" in coming.table(parts)
 
 
 def event(number: int, index: int) -> bytes:

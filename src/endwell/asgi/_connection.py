@@ -136,15 +136,13 @@ class HTTPConnection:
         watch, self._watch = self._watch, None
         if watch is not None:
             watch.part(self)
-        client = self._client
-        if client is None:
-            left = leaves_open(self._pump.origin)
-            if left is not None:
-                return left
-            client = self.client
-        client.stop()
-        client.settle()
-        return client.has_unsent
+        if self._client is not None:
+            self._client.stop()
+        left = leaves_open(self._pump.origin)
+        if left is None:
+            self.client.settle()
+            left = self.client.has_unsent
+        return left
 
     # -- what is sent ------------------------------------------------------------------------------------
 

@@ -115,9 +115,10 @@ class Follower(ClientSocket):
 
     # -- looking -----------------------------------------------------------------------------------------
 
+    @property
     def is_known(self) -> bool:
-        """Whether it is known already that the client has left, or about to be: the server has seen it."""
-        return self._listener.gone or self.is_closing
+        """Whether it is known already that the client has left."""
+        return self._listener.gone
 
     def is_gone(self) -> bool:
         """Whether the server has closed the connection without a word here, or it takes nothing any more."""

@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import math
 import select
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from endwell.asgi import _sockets
@@ -47,18 +48,21 @@ class Watch:
     __slots__ = (
         "__weakref__",
         "_closed",
+        "_context",
         "_epoll",
         "_every",
         "_fresh",
         "_hung_up",
         "_looking",
         "_ripe",
+        "_served",
         "_sweeping",
         "_ticking",
         "_watched",
     )
 
     def __init__(self) -> None:
+        self._context = Context()
         self._fresh: set[Young] = set()
         self._ripe: set[Young] = set()
         self._ticking = self._sweeping = self._looking = self._closed = False
@@ -66,13 +70,14 @@ class Watch:
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Follower] = {}  # the last of those on each connection
         self._hung_up: set[int] = set()
+        self._served: set[int] = set()
 
     def join(self, young: Young) -> None:
         """A stream begins."""
         self._fresh.add(young)
         if not self._ticking:
             self._ticking = True
-            asyncio.get_running_loop().call_later(AGE, self._tick)
+            self._call_later(AGE, self._tick)
 
     def part(self, young: Young) -> None:
         """It is over; if it is watched by now, that is its client's affair: `Follower.stop`."""
@@ -90,7 +95,11 @@ class Watch:
         self._ripe, self._fresh = self._fresh, self._ripe
         self._ticking = bool(self._ripe)
         if self._ticking:
-            asyncio.get_running_loop().call_later(AGE, self._tick)
+            self._call_later(AGE, self._tick)
+
+    def _call_later(self, seconds: float, act: Callable[..., None], *arguments: Any) -> None:
+        # In nobody's context: that of the stream that came first would live as long as any of them.
+        asyncio.get_running_loop().call_later(seconds, act, *arguments, context=self._context)
 
     # -- which of them are watched -----------------------------------------------------------------------
 
@@ -104,16 +113,14 @@ class Watch:
         with contextlib.suppress(OSError):  # it is closed
             try:
                 self._epoll.register(descriptor, _EVENTS)
-            except (
-                FileExistsError
-            ):  # it is watched already, for another stream: have it say again what it said
+            except FileExistsError:  # for another stream: what that was told, this one is to be told too
                 self._epoll.modify(descriptor, _EVENTS)
         every = follower.every
         if every is not None:
             self._every = min(self._every, every)
             if not self._sweeping:
                 self._sweeping = True
-                asyncio.get_running_loop().call_later(self._every, self._sweep, [])
+                self._call_later(self._every, self._sweep, [])
 
     def remove(self, follower: Follower, descriptor: int) -> None:
         """Watch it no more."""
@@ -163,18 +170,28 @@ class Watch:
         self._hung_up.update(descriptor for descriptor, _ in events)
         # Without an event, what happened is over: the server was quicker, and has closed the connection.
         self._closed = self._closed or not events
+        self._look_again()
+
+    def _look_again(self) -> None:
         if not self._looking:
             self._looking = True
-            asyncio.get_running_loop().call_later(TURN, self._see)
+            self._call_later(TURN, self._see)
 
     def _see(self) -> None:
         self._looking = False
+        before, self._served = self._served, set()
         hung_up, self._hung_up = self._hung_up, set()
-        for descriptor in hung_up:
-            # A number may be another connection's by now. Whoever had it before has lost its client anyway.
+        for descriptor in hung_up | before:
             for follower in self._on(descriptor):
-                if not follower.is_known() and follower.on(descriptor, _sockets.has_hung_up) is not False:
+                if follower.is_known:
+                    continue
+                if follower.is_closing and descriptor not in before:
+                    self._served.add(descriptor)  # its server will say so; but perhaps not to this one
+                # A number may be another connection's by now: whoever had it has lost its client anyway.
+                elif follower.on(descriptor, _sockets.has_hung_up) is not False:
                     follower.leave()
+        if self._served:
+            self._look_again()
         if self._closed:
             self._closed = False
             self._look_for_closed([*self._watched])
@@ -182,7 +199,7 @@ class Watch:
     def _look_for_closed(self, left: list[int]) -> None:
         for descriptor in left[-AT_A_TIME:]:
             for follower in self._on(descriptor):
-                if follower.is_closed(descriptor):
+                if not follower.is_known and follower.is_closed(descriptor):
                     follower.leave()
         del left[-AT_A_TIME:]
         if left:
@@ -200,7 +217,7 @@ class Watch:
             return
         self._sweeping = bool(self._watched)
         if self._sweeping:
-            asyncio.get_running_loop().call_later(self._every, self._sweep, [])
+            self._call_later(self._every, self._sweep, [])
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()

@@ -110,13 +110,15 @@ class Pump:
     def leave(self) -> None:
         """The client is gone: tell everybody."""
         self.gone = True
-        self._notify()
+        if self._arrived is not None:
+            self._arrived.set()
         listener, self._listener = self._listener, None
-        others, self._others = self._others, ()
         if listener is not None:
             listener.client_gone()
-        for other in others:
-            other.client_gone()
+        if self._others:
+            others, self._others = self._others, ()
+            for other in others:
+                other.client_gone()
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -147,12 +149,14 @@ class Pump:
         self._listener = None
         self._others = ()
         self._context = None  # the stream is in it
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and waiting is not self:
-            waiting.remove_done_callback(self)
-            if self._steps is not None:
-                self._steps.close()
-                self._steps = None
+        waiting = self._waiting
+        if waiting is not None:
+            self._waiting = None
+            if waiting is not self:
+                waiting.remove_done_callback(self)
+                if self._steps is not None:
+                    self._steps.close()
+                    self._steps = None
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -186,8 +190,7 @@ class Pump:
 
     def _step(self) -> None:
         """Read by hand, until there is something to wait for."""
-        steps, self._steps = self._steps, None
-        waiting = self._wanting_room()
+        steps, waiting = self._steps, None
         while waiting is None:
             try:
                 if steps is None:
@@ -195,10 +198,11 @@ class Pump:
                 waiting = steps.send(None)
                 waiting._asyncio_future_blocking = False  # noqa: SLF001 - as asyncio.Task does
             except StopIteration as over:
-                steps = None
+                self._steps = steps = None
                 if not self._take_in(over.value):
                     return
-                waiting = self._wanting_room()
+                if self._unread_bytes > MAX_UNREAD:
+                    waiting = self._wanting_room()
             except asyncio.CancelledError:
                 return  # whoever cancels what it waits for means the one who waits
             except Exception:  # noqa: BLE001
@@ -221,15 +225,18 @@ class Pump:
         if message["type"] in _DISCONNECTS:
             self._disconnect = message
             self.leave()
-        elif not self._dropped:
-            if self._unread_first is None:
-                self._unread_first = _NOTHING if message == _NOTHING else message
-            elif self._unread is None:
-                self._unread = [message]
-            else:
+            return False
+        if not self._dropped:
+            if self._unread_first is not None:
+                self._unread = self._unread or []
                 self._unread.append(message)
+            elif message == _NOTHING:
+                self._unread_first = _NOTHING
+            else:
+                self._unread_first = message
             self._unread_bytes += len(message.get("body", b""))
-            self._notify()
+            if self._arrived is not None:
+                self._arrived.set()
         return not self.gone
 
     def _wanting_room(self) -> asyncio.Future[None] | None:
@@ -278,7 +285,3 @@ class Pump:
         if self._unread_bytes <= MAX_UNREAD:
             self._make_room()
         return {**message}
-
-    def _notify(self) -> None:
-        if self._arrived is not None:
-            self._arrived.set()

@@ -48,8 +48,10 @@ def _is_uvicorns(cycle: type) -> bool:
 
 def needs_no_task(receive: Receive) -> bool:
     """Whether it is uvicorn's own for HTTP, which awaits an event and nothing else: to be stepped by hand."""
-    cycle, function = _cycle_of(receive), getattr(receive, "__func__", None)
-    return isinstance(function, FunctionType) and _is_plain(cycle.__class__, function)
+    function = getattr(receive, "__func__", None)
+    if not isinstance(function, FunctionType):
+        return False
+    return _is_plain(receive.__self__.__class__, function)  # type: ignore[attr-defined]
 
 
 @functools.lru_cache(maxsize=CLASSES)
@@ -95,7 +97,11 @@ def has_ended(receive: Receive) -> bool:
 
 def transport_of(receive: Receive) -> asyncio.Transport | None:
     """The transport of the connection that uvicorn's own `receive` belongs to; None for any other server."""
-    transport: asyncio.Transport | None = getattr(_cycle_of(receive), "transport", None)
+    return _transport(_cycle_of(receive))
+
+
+def _transport(cycle: Any) -> asyncio.Transport | None:
+    transport: asyncio.Transport | None = getattr(cycle, "transport", None)
     # uvloop's is no subclass of asyncio's.
     return transport if hasattr(transport, "abort") and hasattr(transport, "get_extra_info") else None
 
@@ -105,11 +111,11 @@ def leaves_open(receive: Receive) -> bool | None:
 
     None where it takes a closer look: for any other server, and for a connection that may be lost.
     """
-    transport = transport_of(receive)
-    if transport is None:
+    cycle = _cycle_of(receive)
+    transport = _transport(cycle)
+    if transport is None or (transport.is_closing() and not getattr(cycle, "disconnected", False)):
         return None
-    is_told = getattr(_cycle_of(receive), "disconnected", False)
-    return None if transport.is_closing() and not is_told else has_unsent(transport)
+    return has_unsent(transport)
 
 
 def beneath(receive: Receive, scope: Scope) -> Receive | None:

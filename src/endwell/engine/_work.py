@@ -8,7 +8,8 @@ in the cleanup, and leave undone what the first was to have done: it comes at th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+import types
+from collections.abc import Awaitable, Coroutine, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from endwell.engine._current import current
@@ -89,12 +90,9 @@ class Work:
         """Start the source's task, in the stream's context."""
         stream = self._stream
         stream.context.run(current.set, stream)
-        self._begin(self._run())
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        stream = self._stream
+        work = self._run()
+        work.send(None)  # to where a cancellation that comes before the task's first step is seen
         self.task = create_task(work, stream.loop, stream.context, name="endwell source")
-        self.task.add_done_callback(_release_if_it_never_began, context=stream.context)
 
     @property
     def over(self) -> Latch:
@@ -102,16 +100,6 @@ class Work:
         if self._over is None:
             self._over = Latch(is_set=self.is_over)
         return self._over
-
-    def release_if_it_never_began(self) -> None:
-        """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
-        if not (self._begun or self.is_over):
-            self._stream.end(Cause.SERVER_CANCELLED)
-            self._begin(self._release_unused())
-
-    async def _release_unused(self) -> None:
-        self._begun = True
-        await self._clean_up()
 
     def cancel(self) -> None:
         """Cancel the source, if it is still running; a cleanup is never disturbed."""
@@ -203,11 +191,12 @@ class Work:
 
     async def _run(self) -> None:
         stream = self._stream
-        self._begun = True
-        if self.task is None:
-            self.task = asyncio.current_task()  # an eager task runs before `start` has it
         try:
             try:
+                await _first_step()
+                self._begun = True
+                if self.task is None:
+                    self.task = asyncio.current_task()  # an eager task runs before `start` has it
                 if not stream.decided:  # else it ended before it started
                     await self._pull()
                     self._ended_by_itself(self._source_end)
@@ -336,9 +325,9 @@ class Work:
             self._raised(error)
 
 
-def _release_if_it_never_began(_: object) -> None:
-    """For every source's task, in its stream's context: a method of its own would be one more object each."""
-    current.get().work.release_if_it_never_began()
+@types.coroutine
+def _first_step() -> Generator[None, None, None]:
+    yield
 
 
 def _alone(error: BaseException) -> BaseException:

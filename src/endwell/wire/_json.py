@@ -45,11 +45,11 @@ def json_bytes(value: object) -> bytes:
         ChunkError: NaN or an infinity, a lone surrogate, or something nested too deeply or in itself.
         ChunkTypeError: a type that has no JSON, or bytes where a document belongs.
     """
-    if type(value) in _BINARY:
+    if type(value) is not dict and type(value) in _BINARY:
         raise ChunkTypeError(f"{type(value).__name__} is not text: decode it, or use ByteStream")
     try:
         text = _encode(value)
-        try:  # `_may_hold_floats`, without the call, which would take a tenth of all this
+        try:  # `_may_hold_floats`, without its call
             may_hold_floats = _MSGPACK_FLOAT in _pack(value)
         except OverflowError:
             may_hold_floats = True
