@@ -64,6 +64,6 @@ def is_preempted(stack: Sequence[str]) -> bool:
 def _owner(frame: str) -> str | None:
     found = _ENDWELL.search(frame)
     if found is not None:
-        return f"endwell: {found.group(2)}"
+        return f"endwell: {found.group(2) or found.group(3)}"
     owner = next((name for name, signs in _OWNERS.items() if any(sign in frame for sign in signs)), None)
     return REST if owner is None and "py::" in frame else owner

@@ -39,6 +39,7 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
     """
     writer, machine, work = stream.writer, stream.machine, stream.work
     frames, corked, loop = writer.frames, writer.cork, stream.loop
+    is_first = True
     is_generator = isinstance(source, AsyncGeneratorType)  # whose steps can be stepped as they are
     task = work.task if _FORGETFUL else None
     step: Any = source.__anext__()
@@ -52,7 +53,7 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
             chunk = ready.value
         else:
             # The source begins to wait: the moment to send what is corked. Then wait with it.
-            held_up = writer.push() if frames else None
+            held_up = writer.push() if frames and not writer.lingering else None
             if held_up is None:
                 try:
                     yield waiting
@@ -75,7 +76,8 @@ def pull(  # noqa: C901, PLR0912 - the hot loop: a call would cost as much as wh
             writer.size += len(frame)
         else:
             writer.skip()
-        if machine.first_chunk_at is None:
+        if is_first:
+            is_first = False
             stream.first_chunk()
         if writer.size >= corked or monotonic() >= turn_over:
             step = yield from _take_turn(source, stream)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from endwell.engine._connection import Connection
 from endwell.engine._cork import Cork
-from endwell.engine._direct import HeldUp
+from endwell.engine._direct import HeldUp, beat_now
 from endwell.engine._owned import torn_down
 from endwell.engine._steps import resume, steppable
 from endwell.engine._tasks import crash
@@ -34,6 +35,7 @@ class Writer(Cork):
         bytes: Bytes of body the server has taken.
         chunks_in_flight: Chunks in the send that is under way.
         heartbeats: Heartbeats the server has taken.
+        lingering: What is there goes out when this timer says so, or with what goes out before.
         ending: The end of the body is with the server: nothing can be said any more.
         complete: The server has taken every byte of the body, and nothing but its end can follow.
         was_cut: The body is to be cut, or has been.
@@ -49,7 +51,6 @@ class Writer(Cork):
         "_interrupted",
         "_is_free",
         "_is_last",
-        "_lingering",
         "_lingers",
         "_must_open",
         "_opened",
@@ -64,6 +65,7 @@ class Writer(Cork):
         "connection",
         "ending",
         "heartbeats",
+        "lingering",
         "was_cut",
     )
 
@@ -84,7 +86,7 @@ class Writer(Cork):
         self._is_free = self._has_waited = self._interrupted = False
         self._held_up: HeldUp | None = None
         self._lingers = stream.policy.linger is not None
-        self._lingering: asyncio.TimerHandle | None = None
+        self.lingering: asyncio.TimerHandle | None = None
 
     # -- what the source's task and the timer ask --------------------------------------------------------
 
@@ -94,7 +96,8 @@ class Writer(Cork):
         Returns:
             The send, if it was suspended after all. It must be carried to its end, in the same task.
         """
-        if not (self._is_free and self.connection.ready):
+        connection = self.connection
+        if not (self._is_free and connection.ready):
             self._pass_on()
             return None
         frames = self.frames
@@ -104,7 +107,9 @@ class Writer(Cork):
             data, chunks = self.take()
             if frames:
                 self.flush()
-        steps = steppable(self.connection.begin(data))
+        steps: Any = connection.begin(data)
+        if type(steps) is not CoroutineType:
+            steps = steppable(steps)
         try:
             waiting = steps.send(None)
         except StopIteration:
@@ -122,15 +127,15 @@ class Writer(Cork):
         if self.over:
             self.discard()
         elif self._lingers and self._opened:
-            if self._lingering is None:
+            if self.lingering is None:
                 assert self._stream.policy.linger is not None
                 loop, linger = self._stream.loop, self._stream.policy.linger
-                self._lingering = loop.call_later(linger, self._flush_what_lingered)
+                self.lingering = loop.call_later(linger, self._flush_what_lingered)
         else:
             self.flush()
 
     def _flush_what_lingered(self) -> None:
-        self._lingering = None
+        self.lingering = None
         self.flush()
 
     def flush(self) -> None:
@@ -166,23 +171,10 @@ class Writer(Cork):
         heartbeat = self._stream.format.heartbeat
         if not self.frames and heartbeat is not None:
             if self._is_free and self.connection.ready and self.connection.is_prompt:
-                self._beat_now(heartbeat)
+                beat_now(self, heartbeat)
                 return
             self._beats += 1
         self.flush()
-
-    def _beat_now(self, heartbeat: bytes) -> None:
-        """Without a wake-up of the request's task, and outside of any."""
-        steps = steppable(self.connection.begin(heartbeat))
-        try:
-            steps.send(None)
-        except StopIteration:
-            self.count(heartbeat, 0, 1)
-        except BaseException as error:  # noqa: BLE001 - as everywhere
-            self.lost(error, 0)
-        else:  # it is not what it seemed; nobody can say what the client has got of it
-            steps.close()
-            self.lost(RuntimeError("send() waited, outside of a task"), 0)
 
     def skip(self) -> None:
         """A chunk without bytes: there is nothing to send, but the status line, if it is the first."""
@@ -395,6 +387,6 @@ class Writer(Cork):
 
     def come_apart(self) -> None:
         """All is over: refer to the stream no more."""
-        if self._lingering is not None:
-            self._lingering.cancel()
+        if self.lingering is not None:
+            self.lingering.cancel()
         del self._stream

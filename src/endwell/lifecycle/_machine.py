@@ -28,6 +28,7 @@ The machine decides; the engine acts. The answer to `feed` is the one `Act` to d
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Final, TypeAlias
 
@@ -133,7 +134,7 @@ class Machine:
         self._policy = policy
         self._total = policy.total if total is None and not isinstance(policy.total, tuple) else total
         self._heartbeat = policy.heartbeat if has_heartbeat else None
-        self._shortest = _shortest(policy, self._heartbeat)
+        self._shortest = _shortest(self._heartbeat, policy.between_chunks, policy.send, policy.min_rate)
         self.state: State = _HELD
         self.cause: Cause | None = None
         self.outcome: Outcome | None = None
@@ -374,14 +375,21 @@ def _earlier(first: _Deadline, when: float, what: Cause | Act) -> _Deadline:
     return (when, what) if when < first[0] else first
 
 
-def _shortest(policy: Policy, heartbeat: float | None) -> float:
-    """The shortest duration that a stamp can start; for those of the client's part of one, see below."""
-    shortest = _INFINITY if heartbeat is None else heartbeat
-    if policy.between_chunks is not None and policy.between_chunks < shortest:
-        shortest = policy.between_chunks
+@functools.lru_cache(maxsize=64)
+def _shortest(
+    heartbeat: float | None,
+    between_chunks: float | None,
+    send: float | None,
+    min_rate: tuple[int, float] | None,
+) -> float:
+    """The shortest duration that a stamp can start; for those of the client's part of one, see below.
+
+    A constant of the policy: not worked out, nor kept, for each of its streams.
+    """
+    durations = [heartbeat, between_chunks]
     # A client is to be looked at several times before it is judged.
-    if policy.send is not None and policy.send < shortest * LOOKS:
-        shortest = policy.send / LOOKS
-    if policy.min_rate is not None and policy.min_rate[1] < shortest * LOOKS:
-        shortest = policy.min_rate[1] / LOOKS
-    return shortest
+    if send is not None:
+        durations.append(send / LOOKS)
+    if min_rate is not None:
+        durations.append(min_rate[1] / LOOKS)
+    return min((duration for duration in durations if duration is not None), default=_INFINITY)
