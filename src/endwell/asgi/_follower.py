@@ -126,7 +126,14 @@ class Follower(ClientSocket):
             return False
         if self.is_closed(self.at):
             return True
-        return self.every is not None and bool(self.on(self.at, self._look))
+        if self.every is None or (self._is_at_ease and _sockets.is_empty(self.at)):
+            return False
+        return bool(self.on(self.at, self._look))
+
+    @property
+    def _is_at_ease(self) -> bool:
+        """Nothing has been done about it that would have to be undone, and nothing is to be done."""
+        return self._has_options and self._patience is None
 
     def _look(self, connection: socket.socket) -> bool:
         if not self._has_options:

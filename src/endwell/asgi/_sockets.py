@@ -22,6 +22,9 @@ from typing import Any, NamedTuple
 
 from endwell.types import Scope
 
+if sys.platform == "linux":
+    import fcntl
+
 _DESCRIPTORS = Path("/proc/self/fd")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ANY_FAMILY = getattr(socket, "AF_UNIX", socket.AF_INET)
@@ -29,6 +32,8 @@ _ANY_FAMILY = getattr(socket, "AF_UNIX", socket.AF_INET)
 _NOWHERE = struct.pack("=H14x", socket.AF_UNSPEC)
 _SO_PEERNAME = 28
 """Linux; Python has no name for it. It knows the peer of a connection that is over, unlike getpeername."""
+_SIOCOUTQ = 0x5411
+"""Linux: how many bytes are not acknowledged. A fifth of what TCP_INFO costs, which needs a socket object."""
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")
 """`tcpi_unacked`, `tcpi_bytes_acked` and `tcpi_notsent_bytes` in `struct tcp_info`, there since Linux 4.6."""
 
@@ -235,6 +240,17 @@ def progress(connection: socket.socket) -> Progress | None:
     if len(info) < _TCP_INFO.size or info[0] == _TCP_CLOSE:
         return None
     return Progress._make(_TCP_INFO.unpack_from(info))
+
+
+def is_empty(descriptor: int) -> bool:
+    """Whether the client has acknowledged all that was sent; False where the system does not say."""
+    if sys.platform != "linux":
+        return False
+    try:
+        queued = fcntl.ioctl(descriptor, _SIOCOUTQ, b"\0\0\0\0")
+    except OSError:
+        return False
+    return queued == b"\0\0\0\0"
 
 
 def has_hung_up(connection: socket.socket) -> bool:
