@@ -19,8 +19,11 @@ CLIENT_CORE = 1
 
 
 def pin(core: int) -> None:
-    """Keep this process on `core`; on a machine without such a core, leave it where it is."""
-    if core in os.sched_getaffinity(0):
+    """Keep this process on `core`, also if the one that started it is kept on another.
+
+    On a machine without such a core, leave it where it is.
+    """
+    with suppress(OSError):
         os.sched_setaffinity(0, {core})
 
 

@@ -112,8 +112,8 @@ class HeldUp:
 
 def beat_now(writer: Writer, heartbeat: bytes) -> None:
     """Send a heartbeat, outside of any task; the connection must be ready, and prompt."""
-    steps = steppable(writer.connection.begin(heartbeat))
     try:
+        steps = steppable(writer.connection.begin(heartbeat))
         steps.send(None)
     except StopIteration:
         writer.count(heartbeat, 0, 1)

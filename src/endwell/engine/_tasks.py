@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
-from contextvars import Context
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import anyio
@@ -15,15 +14,6 @@ T = TypeVar("T")
 
 _AGAIN = 0.005
 """Seconds after which a cancellation that had no effect is made again."""
-
-
-def create_task(
-    work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, context: Context, *, name: str
-) -> asyncio.Task[T]:
-    """Run `work` in `context` itself, not in a copy; in a copy where the application makes its own tasks."""
-    if loop.get_task_factory() is None:
-        return loop.create_task(work, name=name, context=context)
-    return context.run(loop.create_task, work, name=name)  # an older factory does not know of contexts
 
 
 async def wait_out(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:

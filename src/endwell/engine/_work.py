@@ -18,7 +18,7 @@ from endwell.engine._owned import Release, attempt, releaser, torn_down, waited_
 from endwell.engine._pull import pull
 from endwell.engine._source import SourceHandle
 from endwell.engine._stuck import where
-from endwell.engine._tasks import contained, crash, create_task
+from endwell.engine._tasks import contained, crash
 from endwell.engine._threads import ThreadedIterator
 from endwell.errors import ClientError, NoCurrentStream, SourceError
 from endwell.lifecycle import Cause
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NAME = "endwell source"
 _LATER = 0.005
 """Seconds after which to see again whether somebody else's cancellation has had its way."""
 _PATIENCE = 1.0
@@ -90,9 +91,20 @@ class Work:
         """Start the source's task, in the stream's context."""
         stream = self._stream
         stream.context.run(current.set, stream)
-        work = self._run()
-        work.send(None)  # to where a cancellation that comes before the task's first step is seen
-        self.task = create_task(work, stream.loop, stream.context, name="endwell source")
+        if stream.loop.get_task_factory() is None:
+            work = self._run(is_taken_to_its_try=True)
+            work.send(None)
+            self.task = stream.loop.create_task(work, name=_NAME, context=stream.context)
+            return
+        # Somebody else's may put a coroutine of its own around ours, or know of no contexts.
+        self.task = stream.context.run(stream.loop.create_task, self._run(), name=_NAME)
+        self.task.add_done_callback(self._release_if_it_never_began)
+
+    def _release_if_it_never_began(self, _: object) -> None:
+        """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
+        if not (self._begun or self.is_over):
+            self._stream.end(Cause.SERVER_CANCELLED)
+            self.start()
 
     @property
     def over(self) -> Latch:
@@ -189,12 +201,19 @@ class Work:
 
     # -- the source's task -------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
+    async def _run(self, *, is_taken_to_its_try: bool = False) -> None:
+        """See the source through.
+
+        Args:
+            is_taken_to_its_try: It is stepped once before its task has it, so that a cancellation before the
+                task's first step, which asyncio throws into what was not begun, finds the way to the cleanup.
+        """
         stream = self._stream
+        self._begun = True
         try:
             try:
-                await _first_step()
-                self._begun = True
+                if is_taken_to_its_try:
+                    await _first_step()
                 if self.task is None:
                     self.task = asyncio.current_task()  # an eager task runs before `start` has it
                 if not stream.decided:  # else it ended before it started

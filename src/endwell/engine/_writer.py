@@ -107,10 +107,10 @@ class Writer(Cork):
             data, chunks = self.take()
             if frames:
                 self.flush()
-        steps: Any = connection.begin(data)
-        if type(steps) is not CoroutineType:
-            steps = steppable(steps)
         try:
+            steps: Any = connection.begin(data)
+            if type(steps) is not CoroutineType:
+                steps = steppable(steps)
             waiting = steps.send(None)
         except StopIteration:
             self.bytes += len(data)
@@ -247,8 +247,8 @@ class Writer(Cork):
 
         None if all is over, the source's cleanup too.
         """
-        while not self.over and self._held_up is None and (sending := self._due()) is not None:
-            waiting = self._attempt(sending)
+        while not self.over and self._held_up is None and self._has_work():
+            waiting = self._attempt()
             if waiting is not None:
                 return waiting
         if self.over and self._stream.work.is_over:
@@ -263,21 +263,22 @@ class Writer(Cork):
         self._runner = self._idle = None
         self._is_free = False
 
-    def _due(self) -> Awaitable[object] | None:
+    def _has_work(self) -> bool:
+        has_end = self._finish is not None or self.was_cut or self._refusal is not None
+        return bool(self.frames or self._beats or has_end or (self._must_open and not self._opened))
+
+    def _due(self) -> Awaitable[object]:
         """The one send that is next, to be made at once."""
         connection = self.connection
         if self._refusal is not None:
             self._is_last = True
             return connection.refuse(self._refusal)
-        finish = self._finish
-        if not self._opened and (self._must_open or self.frames or finish is not None or self.was_cut):
+        if not self._opened:
             self._opened = True
             return connection.open()
         if self.frames or self._beats:
-            return self._write(finish)
-        if finish is not None:
-            return self._end(b"", finish)
-        return self._cut() if self.was_cut else None
+            return self._write(self._finish)
+        return self._cut() if self._finish is None else self._end(b"", self._finish)
 
     def _cut(self) -> Awaitable[object]:
         self.complete = True
@@ -308,10 +309,10 @@ class Writer(Cork):
         self.complete = not data
         return self.connection.write(data, more=False)
 
-    def _attempt(self, sending: Awaitable[object]) -> Awaitable[object] | None:
-        """Make a send as far as it goes without waiting; return what is left of it, to be awaited."""
-        steps = steppable(sending)
+    def _attempt(self) -> Awaitable[object] | None:
+        """Make the next send as far as it goes without waiting; return what is left of it, to be awaited."""
         try:
+            steps = steppable(self._due())
             waiting = steps.send(None)
         except StopIteration:
             self._taken()
