@@ -134,6 +134,15 @@ async def test_a_later_arrangement_gives_way_to_an_earlier_one(earlier: float, l
     assert look.at == [pytest.approx(earlier, abs=GRAIN)]
 
 
+@pytest.mark.xfail(strict=True, reason="wheel.patch")
+async def test_what_is_to_be_exact_is_so_though_a_look_is_arranged_for_a_moment_before() -> None:
+    look = Look()
+    look.by(10.001)  # with what is due in the same grain
+    look.by(10.003, exactly=True)
+    await asyncio.sleep(100)
+    assert look.at == [pytest.approx(10.003, abs=1e-6)]
+
+
 @pytest.mark.parametrize("when", [0.3, 5.3])
 async def test_what_is_over_is_not_looked_at(when: float) -> None:
     look = Look()
@@ -317,6 +326,7 @@ async def test_a_loop_has_one_timer_however_many_are_on_the_wheel() -> None:
         look.look_no_more()
 
 
+@pytest.mark.xfail(strict=True, reason="wheel.patch")
 async def test_one_that_is_far_away_does_not_gather_a_timer_for_each_that_comes_before() -> None:
     far = Look()
     far.by(3600)
@@ -368,7 +378,9 @@ def test_loops_of_two_threads_do_not_meet() -> None:
     assert not one & other
 
 
-@pytest.mark.parametrize("left", ["nothing", "a stream"])
+@pytest.mark.parametrize(
+    "left", ["nothing", pytest.param("a stream", marks=pytest.mark.xfail(strict=True, reason="wheel.patch"))]
+)
 def test_a_loop_that_is_closed_is_not_kept_alive(left: str) -> None:
     loop = VirtualTimeLoop()
     look = Look(loop)

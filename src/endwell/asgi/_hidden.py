@@ -26,6 +26,9 @@ AGE = 0.1
 """Seconds between looks for streams that are new; at the second one that finds it, a stream is watched."""
 TURN = 0.005
 """Seconds in which a server does what there is to be done about a FIN that it sees itself: most of them."""
+WAITS = 3
+"""Times that this is waited for again while the loop is late: when many clients leave at once, they are told
+first of all."""
 AT_A_TIME = 200
 """Connections looked at in one turn of the loop: half a millisecond on uvicorn, two where they are found."""
 
@@ -175,9 +178,16 @@ class Watch:
     def _look_again(self) -> None:
         if not self._looking:
             self._looking = True
-            self._call_later(TURN, self._see)
+            self._see_in_a_turn(0)
 
-    def _see(self) -> None:
+    def _see_in_a_turn(self, waits: int) -> None:
+        due = asyncio.get_running_loop().time() + TURN
+        self._call_later(TURN, self._see, due, waits)
+
+    def _see(self, due: float, waits: int) -> None:
+        if waits < WAITS and asyncio.get_running_loop().time() > due + TURN:
+            self._see_in_a_turn(waits + 1)  # the loop is late, so the server's turn has not come yet
+            return
         self._looking = False
         before, self._served = self._served, set()
         hung_up, self._hung_up = self._hung_up, set()

@@ -58,6 +58,8 @@ MinRate: TypeAlias = tuple[int, float]
 class Policy(Options):
     """How long a stream, and each part of it, may take.
 
+    Durations of a second or more are kept to within a 64th of a second, shorter ones to the millisecond.
+
     Args:
         heartbeat: Seconds without a byte written after which a heartbeat goes out; None sends none. Default
             15: below the shortest idle limit on the way (Azure's and Heroku's 55 s, API Gateway's 30 s at the
