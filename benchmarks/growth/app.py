@@ -144,6 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         loop="uvloop",
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=75,  # for the connections of those who stop streams
     )
 
 

@@ -21,6 +21,7 @@ STOPPED = b'"code":"stopped"'
 PART = 40  # bytes of an event
 TAIL = 256  # bytes of what was read before that are kept: what is looked for may come in two reads
 LIMIT = 60.0  # seconds for a batch
+GATHER = 0.002  # seconds
 BUFFER = 16_384  # bytes that a reader who is to stop reading can hold
 SEGMENT = 1_460  # bytes, as on a network: for the 64 KiB of the loopback Linux buffers megabytes
 PORTS = 20_000  # of each address of ours; Linux has 28,232
@@ -124,7 +125,7 @@ class Crowd(Readers[Member]):
     """
 
     def __init__(self, port: int) -> None:
-        super().__init__()
+        super().__init__(GATHER)
         self._port = port
         self.delays: array[int] = array("q")
 

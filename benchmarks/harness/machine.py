@@ -42,8 +42,10 @@ def cpu_seconds(pid: int) -> float:
 
 
 def waited_seconds(pid: int) -> float:
-    """For how long the main thread of `pid` could have run, and others were on its core."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    """Seconds in which the main thread of `pid` could have run and others were on its core; 0 if not told."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def resident_kib(pid: int) -> float:

@@ -41,16 +41,25 @@ class Setting:
 
 @dataclass(slots=True)
 class Account:
-    """Seconds: by the clock, and of processor time on either side. Right when its `with` block is over."""
+    """Seconds: by the clock, of processor time on either side, and that the server waited for its core.
+
+    Right when its `with` block is over.
+    """
 
     wall: float = 0.0
     server: float = 0.0
     client: float = 0.0
+    waited: float = 0.0
 
     @property
     def client_share(self) -> float:
         """The share of its core that the client was busy: far from 1, it is not what was measured."""
         return self.client / self.wall if self.wall else 0.0
+
+    @property
+    def taken_share(self) -> float:
+        """The share of the server's core that other programs took: far from 0, it was not measured alone."""
+        return self.waited / self.wall if self.wall else 0.0
 
 
 class Served:
@@ -74,7 +83,7 @@ class Served:
         """What is spent while the block runs."""
         account, before = Account(), self._now()
         yield account
-        for name, start, end in zip(("wall", "server", "client"), before, self._now(), strict=True):
+        for name, start, end in zip(("wall", "server", "client", "waited"), before, self._now(), strict=True):
             setattr(account, name, end - start)
             setattr(self.total, name, getattr(self.total, name) + end - start)
 
@@ -82,8 +91,13 @@ class Served:
         """Resident memory now, in KiB."""
         return machine.resident_kib(self.pid)
 
-    def _now(self) -> tuple[float, float, float]:
-        return time.monotonic(), machine.cpu_seconds(self.pid), time.process_time()
+    def _now(self) -> tuple[float, float, float, float]:
+        return (
+            time.monotonic(),
+            machine.cpu_seconds(self.pid),
+            time.process_time(),
+            machine.waited_seconds(self.pid),
+        )
 
 
 class Server(Served):

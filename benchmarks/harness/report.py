@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RIVAL = "sse-starlette"
 BUSY = 0.9  # share of its core above which the client may be what is measured
+TAKEN = 0.05  # share of the server's core above which it is told that others took it
 NOTHING = "–"
 PACKAGES = (
     *("endwell", "starlette", "sse-starlette", "fastapi", "litestar"),
@@ -78,7 +79,19 @@ class Report:
             "it may be what was measured."
             for server, number in sorted(busy)
         ]
+        lines += [
+            f"- {server}, work {number}: other programs took up to {taken:.0%} of the server's core."
+            for (server, number), taken in sorted(self._taken().items())
+            if taken > TAKEN
+        ]
         return "\n".join(lines)
+
+    def _taken(self) -> Mapping[tuple[str, int], float]:
+        most: dict[tuple[str, int], float] = {}
+        for each in self.figures:
+            key = (each.server, each.workload)
+            most[key] = max(most.get(key, 0.0), self.figures.taken(each))
+        return most
 
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write all of it into `folder` as JSON and as Markdown; return both paths."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from benchmarks.harness.process import Account
     from benchmarks.workloads.base import Workload
 
 MAIN_SERVER = "uvicorn"  # the targets are for it
@@ -51,7 +52,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure of one peer in one round; `client` is the share of its core that the client was busy."""
+    """One figure of one peer in one round.
+
+    client: the share of its core that the client was busy.
+    taken: the share of the server's core that other programs took.
+    """
 
     workload: int
     server: str
@@ -61,6 +66,7 @@ class Sample:
     round: int
     value: float
     client: float
+    taken: float = 0.0
 
 
 @dataclass(slots=True)
@@ -84,13 +90,13 @@ def run(plan: Plan, start: Callable[[Setting], AbstractContextManager[Served]] =
                 results.troubles.append(f"{told}: {str(error).splitlines()[-1]}")
                 print(f"{told}: not measured: {error}", file=sys.stderr, flush=True)
             else:
-                results.samples += _samples(setting, number, values, server.total.client_share)
+                results.samples += _samples(setting, number, values, server.total)
                 shown = ", ".join(f"{metric} {value:.4g}" for metric, value in values.items())
                 print(f"{told}: {shown}", file=sys.stderr, flush=True)
     return results
 
 
-def _samples(setting: Setting, number: int, values: Mapping[str, float], client: float) -> list[Sample]:
+def _samples(setting: Setting, number: int, values: Mapping[str, float], total: Account) -> list[Sample]:
     return [
         Sample(
             workload=setting.workload,
@@ -100,7 +106,8 @@ def _samples(setting: Setting, number: int, values: Mapping[str, float], client:
             peer=setting.peer,
             round=number,
             value=value,
-            client=client,
+            client=total.client_share,
+            taken=total.taken_share,
         )
         for metric, value in values.items()
     ]

@@ -77,5 +77,10 @@ class Figures:
         found = self._samples[subject].values()
         return max(each.client for of_peer in found for each in of_peer.values())
 
+    def taken(self, subject: Subject) -> float:
+        """The greatest share of the server's core that other programs took."""
+        found = self._samples[subject].values()
+        return max(each.taken for of_peer in found for each in of_peer.values())
+
     def _of(self, subject: Subject, peer: str) -> dict[int, Sample]:
         return self._samples[subject].get(peer, {})

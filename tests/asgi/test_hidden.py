@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
+import select
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -19,6 +22,10 @@ from tests.asgi.pairs import Pair, Response, connected, descriptors, listening, 
 from tests.engine.scene import Visit
 
 pytestmark = pytest.mark.real_time
+
+
+SOON = 0.04
+"""Seconds: looked after all the time."""
 
 
 @pytest.fixture(autouse=True)
@@ -192,10 +199,6 @@ class Connected:
 Connected.__module__ = "uvicorn.protocols.http.httptools_impl"
 
 
-SOON = 0.04
-"""Seconds: looked after all the time."""
-
-
 @pytest.mark.parametrize("watched", [False, True])
 async def test_a_connection_that_the_server_has_closed_without_a_word_is_told_of(watched: bool) -> None:
     told: list[str] = []
@@ -247,8 +250,75 @@ async def test_one_whose_server_sees_it_and_does_not_say_so_is_told_of() -> None
             await until(lambda: told == ["told"])
 
 
+async def test_one_that_cannot_be_watched_yet_is_watched_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def no_more() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with pair() as ends, pair() as given_up, following(ends, told) as follower:
+        with monkeypatch.context() as patched, following(given_up, told):
+            patched.setattr(select, "epoll", no_more)
+            await asyncio.sleep(0.1)
+            assert follower.at is None
+        await until(lambda: follower.at is not None)
+        ends.client.close()
+        await until(lambda: told)
+        assert told == ["told"]
+
+
+async def test_what_goes_wrong_with_one_is_not_the_others_loss() -> None:
+    class Broken(Follower):
+        def follow(self, watch: _hidden.Watch) -> bool:
+            raise LookupError
+
+        def is_gone(self) -> bool:
+            raise LookupError
+
+    seen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    told: list[str] = []
+    with pair() as ends, Response(Broken({}, nobody, Listener(told))), following(ends, told) as follower:
+        await until(lambda: seen and follower.at is not None)
+        with following(ends, told, "later") as later:
+            await until(lambda: later.at is not None)
+            ends.client.close()
+            await until(lambda: sorted(told) == ["later", "told"])
+
+
+async def test_the_sweep_goes_on_when_one_look_goes_wrong() -> None:
+    class Broken(Follower):
+        def is_gone(self) -> bool:
+            raise LookupError
+
+    seen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: seen.append(context["exception"]))
+    told: list[str] = []
+    with pair() as ends, pair() as other:
+        broken = Broken(other.scope(), Connected(other.server).receive, Listener(told), vanished=SOON)
+        sound = Follower(ends.scope(), Connected(ends.server).receive, Listener(told), vanished=SOON)
+        with Response(broken), Response(sound):
+            await until(lambda: len(seen) > 2)
+            ends.server.close()
+            await until(lambda: told)
+
+
+async def test_a_loop_that_is_late_all_the_time_tells_all_the_same() -> None:
+    """Whoever is late has many to tell, and tells them first; but not for ever."""
+    told: list[str] = []
+    with pair() as ends, following(ends, told) as follower:
+        await until(lambda: follower.at is not None)
+        ends.client.shutdown(socket.SHUT_WR)
+        turns = 0
+        while not told:
+            turns += 1
+            time.sleep(3 * _hidden.TURN)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+        assert 2 < turns < 20
+
+
 async def test_many_that_ripen_at_once_are_taken_up_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_hidden, "AT_A_TIME", 2)
+    monkeypatch.setattr(_hidden, "BEGIN", 2)
     with contextlib.ExitStack() as stack:
         servers = [Connected(stack.enter_context(pair()).server) for _ in range(5)]
         responses = [Response(Follower({}, server.receive, Listener([]))) for server in servers]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from uvicorn.config import Config
-from uvicorn.protocols.http import h11_impl, httptools_impl
+from uvicorn.protocols.http import h11_impl
 from uvicorn.server import ServerState
 
 from endwell.asgi import Pump, _uvicorn
@@ -17,6 +17,7 @@ from endwell.asgi._pump import MAX_UNREAD
 from endwell.types import Receive, Scope, Send
 from tests.engine.scene import turns
 
+httptools_impl: Any = pytest.importorskip("uvicorn.protocols.http.httptools_impl")
 HALF = bytes(MAX_UNREAD // 2)
 implementations = pytest.mark.parametrize(
     "implementation", [h11_impl.H11Protocol, httptools_impl.HttpToolsProtocol], ids=["h11", "httptools"]

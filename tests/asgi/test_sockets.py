@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 from endwell import ByteStream, Outcome, current_stream
 from endwell.asgi import _sockets
 from endwell.types import Scope
+from tests.asgi.pairs import fill
 from tests.engine.scene import QUIET, Visit
 from tests.peer import Peer
 
@@ -111,6 +113,35 @@ def test_a_connection_that_is_reset_already_harms_nobody(pair: Pair) -> None:
     assert _sockets.reset_on_close(scope)
     pair[1].shutdown(socket.SHUT_RDWR)
     _sockets.hang_up(scope)
+
+
+# -- what the client has not taken ---------------------------------------------------------------------------
+
+
+def test_a_connection_is_empty_until_its_client_does_not_read_and_again_when_it_has(pair: Pair) -> None:
+    client, server = pair
+    assert _sockets.is_empty(server.fileno())
+    left = fill(server)
+    assert not _sockets.is_empty(server.fileno())
+    while left:
+        left -= len(client.recv(left))
+    while not _sockets.is_empty(server.fileno()):
+        select.select([], [], [], 0.001)  # its acknowledgement is on its way
+    assert _sockets.is_empty(client.fileno())
+
+
+def test_what_has_arrived_unread_is_the_clients_and_leaves_the_connection_empty(pair: Pair) -> None:
+    pair[1].send(b"x")
+    while not _sockets.is_empty(pair[1].fileno()):
+        select.select([], [], [], 0.001)
+    assert pair[0].recv(1) == b"x"
+
+
+def test_of_what_is_no_connection_it_is_not_said_that_it_is_empty(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:
+        assert not _sockets.is_empty(file.fileno())
+        gone = file.fileno()
+    assert not _sockets.is_empty(gone)
 
 
 # -- through a stream ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -105,6 +106,13 @@ def test_a_busy_client_is_told_and_so_is_what_failed() -> None:
     notes = report(*samples(raw=[10], client=0.95), troubles=("a peer broke",)).notes()
     assert "Not measured: a peer broke" in notes
     assert "uvicorn, work 1: the client was busy" in notes
+
+
+def test_it_is_told_if_the_server_was_not_alone_on_its_core() -> None:
+    alone, beside = samples(raw=[10], endwell=[2]), samples(raw=[10])[0]
+    assert report(*alone).notes() == ""
+    notes = report(*alone, replace(beside, taken=0.3)).notes()
+    assert notes == "- uvicorn, work 1: other programs took up to 30% of the server's core."
 
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -90,3 +91,19 @@ def test_a_run_by_its_command(tmp_path: Path) -> None:
     (written,) = tmp_path.glob("*.json")
     assert {each["round"] for each in json.loads(written.read_text())["samples"]} == {0, 1}
     assert str(Report.read([written])) == done.stdout.strip()
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="there is one core")
+def test_a_server_has_a_core_that_is_not_its_clients() -> None:
+    """It is started by a process that is pinned to the other one."""
+    script = (
+        "import os, subprocess, sys\n"
+        "from benchmarks.harness.machine import pin\n"
+        "pin(int(sys.argv[1]))\n"
+        "print(*os.sched_getaffinity(0), flush=True)\n"
+        "if sys.argv[2:]: subprocess.run([sys.executable, *sys.orig_argv[1:3], sys.argv[2]], check=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "1", "0"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1", "0"]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from endwell import EventStream, Policy, Streams
-from endwell.types import ASGIApp, Receive, Scope, Send
+from endwell.types import ASGIApp, Message, Receive, Scope, Send
 from tests.budgets.clock import CLOCK
 
 BEAT = 2.0
@@ -81,8 +81,21 @@ _ROUTED: ASGIApp = Starlette(
 )
 
 
+async def _behind(scope: Scope, receive: Receive, send: Send) -> None:
+    """Behind a middleware that looks at what is sent."""
+
+    async def looking(message: Message) -> None:
+        await send(message)
+
+    await _answer(scope["path"].removeprefix("/behind"), scope["query_string"])(scope, receive, looking)
+
+
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the sources: bare, and in Starlette, as a response below `/routed` and decorated."""
-    is_bare = scope["path"] in _SOURCES
-    app = _answer(scope["path"], scope["query_string"]) if is_bare else _ROUTED
+    """Serve the sources: bare, behind a middleware below `/behind`, and in Starlette.
+
+    There as a response below `/routed`, and decorated.
+    """
+    app = _behind if scope["path"].startswith("/behind") else _ROUTED
+    if scope["path"] in _SOURCES:
+        app = _answer(scope["path"], scope["query_string"])
     await app(scope, receive, send)

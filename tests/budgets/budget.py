@@ -23,7 +23,7 @@ SHOWN = 5
 _SHOWN_FROM = 0.01
 _SHARE = 0.01
 """Of a cost: a place with less is not written down, so that the file stays readable."""
-_PACKAGES = ("anyio", "h11", "msgspec", "starlette", "uvicorn")
+_PACKAGES = ("anyio", "h11", "httptools", "msgspec", "starlette", "uvicorn")
 _HEAD = """\
 # What the hot paths of endwell may cost; see tests/budgets/__init__.py. Written by scripts/update-budgets.
 """

@@ -72,7 +72,7 @@ def _run(counting: Coroutine[Any, Any, Cost]) -> Cost:
 async def _go(path: Path, times: int) -> Cost:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, CountingLoop)
-    async with _server(alone=path.alone) as server:
+    async with _server(alone=path.alone, protocol=path.protocol) as server:
         go = await path.prepare(server, times)
         gc.collect()
         asked = {what: Counter(places) for what, places in loop.asked.items()}
@@ -85,11 +85,11 @@ async def _go(path: Path, times: int) -> Cost:
 
 
 @asynccontextmanager
-async def _server(*, alone: bool) -> AsyncIterator[Server]:
+async def _server(*, alone: bool, protocol: str = "h11") -> AsyncIterator[Server]:
     """A warm server of the application, with or without its lifespan: threads have done their part."""
     async with AsyncExitStack() as stack:
         state = {} if alone else dict(await stack.enter_async_context(STREAMS.lifespan(None)))
-        server = Server(application, state)
+        server = Server(application, state, protocol=protocol)
         stack.push_async_callback(server.close)
         server.connect().ask("/ready?1")
         await server.answered()

@@ -28,6 +28,7 @@ class Path:
         fewer, more: How often it is gone.
         per: How many of these make up the unit that the title speaks of.
         alone: The application has no `Streams`.
+        protocol: Which of uvicorn's the server speaks.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Path:
     more: int
     per: int = 1
     alone: bool = False
+    protocol: str = "h11"
 
 
 def _one_stream(source: str) -> Prepare:
@@ -65,23 +67,26 @@ def _streams(source: str) -> Prepare:
     return prepare
 
 
-async def open_idle(server: Server, count: int) -> list[Client]:
+async def open_idle(server: Server, count: int, source: str = "/idle?0") -> list[Client]:
     """Open so many streams, each of which has said its first word and is watched by now."""
     clients = [server.connect() for _ in range(count)]
     for client in clients:
-        client.ask("/idle?0")
+        client.ask(source)
         await asyncio.sleep(0.001)
     await asyncio.sleep(BEAT / 2)
     return clients
 
 
-async def _beat(server: Server, count: int) -> Go:
-    await open_idle(server, BEATING)
+def _beat(source: str) -> Prepare:
+    async def prepare(server: Server, count: int) -> Go:
+        await open_idle(server, BEATING, source)
 
-    async def go() -> None:
-        await asyncio.sleep(BEAT * count / BEATING)
+        async def go() -> None:
+            await asyncio.sleep(BEAT * count / BEATING)
 
-    return go
+        return go
+
+    return prepare
 
 
 async def _stop(server: Server, count: int) -> Go:
@@ -107,12 +112,26 @@ async def _leave(server: Server, count: int) -> Go:
     return go
 
 
+async def _visit(server: Server, count: int) -> Go:
+    clients = [server.connect() for _ in range(count)]
+
+    async def go() -> None:
+        for client in clients:
+            client.ask("/idle?0")
+            await asyncio.sleep(0.001)
+            client.leave()
+        await server.answered()
+
+    return go
+
+
 PATHS = {
     "ready": Path(
         "1,000 events of a source that is always ready", _one_stream("/ready"), 1000, 3000, per=1000
     ),
     "suspending": Path("an event of a source that waits for each", _one_stream("/suspending"), 100, 600),
-    "heartbeat": Path("a heartbeat", _beat, 250, 1000),
+    "prompt": Path("a heartbeat", _beat("/idle?0"), 250, 1000),
+    "heartbeat": Path("a heartbeat, behind a middleware", _beat("/behind/idle?0"), 250, 1000),
     "stream": Path(
         "a stream of 10 events, as bare ASGI, without `Streams`", _streams("/ready?10"), 5, 25, alone=True
     ),
@@ -122,4 +141,5 @@ PATHS = {
     ),
     "stop": Path("a stop", _stop, 5, 25),
     "leave": Path("a client that leaves", _leave, 5, 25),
+    "visit": Path("a client that comes and leaves, with httptools", _visit, 5, 25, protocol="httptools"),
 }

@@ -95,6 +95,11 @@ class ClientSocket:
         number: int = -1 if self._socket is None else self._socket.fileno()
         return number if number >= 0 else None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is known, at next to no cost, that the server has not closed it."""
+        return self._socket is not None and self._socket.fileno() >= 0
+
     def is_closed(self, descriptor: int | None = None) -> bool:
         """Whether the server has closed it already; where it had to be found, it was at `descriptor`."""
         if self._transport is not None:

@@ -65,6 +65,11 @@ class Follower(ClientSocket):
         self.beside: Follower | None = None
 
     @property
+    def client(self) -> Follower:
+        """Itself: it may have to wait once more until it can be watched."""
+        return self
+
+    @property
     def every(self) -> float | None:
         """Seconds between looks at it; None if it need not be looked at."""
         return None if self._vanished is None or self.port is None else look_every(self._vanished)
@@ -88,15 +93,19 @@ class Follower(ClientSocket):
             if self.is_closed():
                 self.leave()
             return
+        if not self._watch.add(self, descriptor):
+            return
         self.at = descriptor
-        self._watch.add(self, descriptor)
         if self._vanished is not None and (port := self.port) is not None and _kernel.is_to_be_asked(port):
             self.on(descriptor, self._see_to_its_options)
 
     def stop(self) -> None:
         """The stream is over."""
         watch, self._watch = self._watch, None
-        if watch is None or self.at is None:
+        if watch is None:
+            return
+        if self.at is None:
+            watch.part(self)
             return
         if self._patience is not None:
             self.on(self.at, self._patience.end)

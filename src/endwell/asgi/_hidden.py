@@ -31,6 +31,10 @@ WAITS = 3
 first of all."""
 AT_A_TIME = 200
 """Connections looked at in one turn of the loop: half a millisecond on uvicorn, two where they are found."""
+BEGIN = 50
+"""Connections taken up in one turn: half a millisecond too."""
+PAUSE = 1e-5
+"""Seconds for each connection between looks for closed ones, which so take a twentieth of the time."""
 
 _SUPPORTED = hasattr(select, "EPOLLRDHUP")
 _EVENTS = select.EPOLLRDHUP | select.EPOLLET if _SUPPORTED else 0
@@ -57,6 +61,7 @@ class Watch:
         "_fresh",
         "_hung_up",
         "_looking",
+        "_not_before",
         "_ripe",
         "_served",
         "_sweeping",
@@ -69,6 +74,7 @@ class Watch:
         self._fresh: set[Young] = set()
         self._ripe: set[Young] = set()
         self._ticking = self._sweeping = self._looking = self._closed = False
+        self._not_before = -math.inf
         self._every = math.inf
         self._epoll: select.epoll | None = None
         self._watched: dict[int, Follower] = {}  # the last of those on each connection
@@ -89,16 +95,18 @@ class Watch:
 
     def _tick(self) -> None:
         """Watch those that were there the last time; a few in one turn, so that others are not held up."""
-        left = AT_A_TIME
-        while self._ripe and left:
-            left -= self._ripe.pop().client.follow(self)
-        if self._ripe:
-            asyncio.get_running_loop().call_soon(self._tick)
-            return
-        self._ripe, self._fresh = self._fresh, self._ripe
-        self._ticking = bool(self._ripe)
-        if self._ticking:
-            self._call_later(AGE, self._tick)
+        left = BEGIN
+        try:
+            while self._ripe and left:
+                left -= self._ripe.pop().client.follow(self)
+        finally:  # whatever goes wrong with one
+            if self._ripe:
+                asyncio.get_running_loop().call_soon(self._tick)
+            else:
+                self._ripe, self._fresh = self._fresh, self._ripe
+                self._ticking = bool(self._ripe)
+                if self._ticking:
+                    self._call_later(AGE, self._tick)
 
     def _call_later(self, seconds: float, act: Callable[..., None], *arguments: Any) -> None:
         # In nobody's context: that of the stream that came first would live as long as any of them.
@@ -106,24 +114,32 @@ class Watch:
 
     # -- which of them are watched -----------------------------------------------------------------------
 
-    def add(self, follower: Follower, descriptor: int) -> None:
-        """Watch a client from now on, at a descriptor."""
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._look)
+    def add(self, follower: Follower, descriptor: int) -> bool:
+        """Watch a client from now on, at a descriptor; False if that has to wait: no descriptor is free."""
+        try:
+            epoll = self._epoll or self._open()
+        except OSError:
+            self.join(follower)
+            return False
         follower.beside = self._watched.get(descriptor)
         self._watched[descriptor] = follower
         with contextlib.suppress(OSError):  # it is closed
             try:
-                self._epoll.register(descriptor, _EVENTS)
+                epoll.register(descriptor, _EVENTS)
             except FileExistsError:  # for another stream: what that was told, this one is to be told too
-                self._epoll.modify(descriptor, _EVENTS)
+                epoll.modify(descriptor, _EVENTS)
         every = follower.every
         if every is not None:
             self._every = min(self._every, every)
             if not self._sweeping:
                 self._sweeping = True
                 self._call_later(self._every, self._sweep, [])
+        return True
+
+    def _open(self) -> select.epoll:
+        self._epoll = select.epoll()
+        asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._look)
+        return self._epoll
 
     def remove(self, follower: Follower, descriptor: int) -> None:
         """Watch it no more."""
@@ -200,34 +216,40 @@ class Watch:
                 # A number may be another connection's by now: whoever had it has lost its client anyway.
                 elif follower.on(descriptor, _sockets.has_hung_up) is not False:
                     follower.leave()
-        if self._served:
-            self._look_again()
-        if self._closed:
+        now = asyncio.get_running_loop().time()
+        if self._closed and now >= self._not_before:
             self._closed = False
+            self._not_before = now + PAUSE * len(self._watched)
             self._look_for_closed([*self._watched])
+        if self._served or self._closed:
+            self._look_again()
 
     def _look_for_closed(self, left: list[int]) -> None:
-        for descriptor in left[-AT_A_TIME:]:
-            for follower in self._on(descriptor):
-                if not follower.is_known and follower.is_closed(descriptor):
-                    follower.leave()
-        del left[-AT_A_TIME:]
-        if left:
-            asyncio.get_running_loop().call_soon(self._look_for_closed, left)
+        try:
+            for _ in range(min(AT_A_TIME, len(left))):
+                descriptor = left.pop()
+                for follower in self._on(descriptor):
+                    if not (follower.is_open or follower.is_known) and follower.is_closed(descriptor):
+                        follower.leave()
+        finally:
+            if left:
+                asyncio.get_running_loop().call_soon(self._look_for_closed, left)
 
     def _sweep(self, left: list[Follower]) -> None:
         """Look after everybody; a few at a time, so that other requests are not held up."""
         left = left or [follower for descriptor in self._watched for follower in self._on(descriptor)]
-        for follower in left[-AT_A_TIME:]:
-            if follower.is_gone():
-                follower.leave()
-        del left[-AT_A_TIME:]
-        if left:
-            asyncio.get_running_loop().call_soon(self._sweep, left)
-            return
-        self._sweeping = bool(self._watched)
-        if self._sweeping:
-            self._call_later(self._every, self._sweep, [])
+        try:
+            for _ in range(min(AT_A_TIME, len(left))):
+                follower = left.pop()
+                if follower.is_gone():
+                    follower.leave()
+        finally:
+            if left:
+                asyncio.get_running_loop().call_soon(self._sweep, left)
+            else:
+                self._sweeping = bool(self._watched)
+                if self._sweeping:
+                    self._call_later(self._every, self._sweep, [])
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()

@@ -30,7 +30,7 @@ def say_goodbye(stream: Stream) -> None:
 
 def hang_up(stream: Stream) -> None:
     """Write nothing more. What the client does not take would hold its socket, and a shutdown."""
-    if stream.writer.over:
+    if not stream.writer.wants_out:
         return
     is_stuck = stream.writer.is_sending or stream.machine.behind_since is not None
     stream.writer.abandon()

@@ -184,7 +184,6 @@ class Stream(Timed):
             hit = error
             hit = await see_through(self, error, connection) or hit
         writer.stand_back()
-        writer.discard()
         self.look_no_more()
         self._give_it_back()
         if self.machine.outcome is None:  # whatever has gone wrong, no stream is without an ending
@@ -352,7 +351,7 @@ class Stream(Timed):
 
     def _abandon(self) -> None:
         """The cleanup is overdue: report where it hangs, and go on without it."""
-        if not self.writer.over:
+        if self.writer.wants_out:
             self.writer.abandon()
             self.writer.connection.abort()  # it did not take its farewell in all this time
         if self.work.is_over:

@@ -23,18 +23,22 @@ AT_A_TIME = 50
 
 
 class Wheel:
-    """The streams of one event loop by when they are to be looked at. It refers to no loop."""
+    """The streams of one event loop by when they are to be looked at. The loop's own timer keeps it alive."""
 
-    __slots__ = ("_context", "_next", "_order", "_slots")
+    __slots__ = ("__weakref__", "_context", "_next", "_order", "_slots", "_timer")
 
     def __init__(self) -> None:
         self._context = Context()  # nobody's: that of the stream that comes first would keep it alive
         self._slots: dict[int, dict[Timed, None]] = {}
         self._order: list[int] = []
         self._next = math.inf
+        self._timer: asyncio.Handle | None = None
 
-    def add(self, each: Timed, when: float) -> int:
-        """Have `each` looked at when `when` has come, and up to a `GRAIN` later; return its slot."""
+    def add(self, each: Timed, when: float) -> tuple[float, dict[Timed, None]]:
+        """Have `each` looked at when `when` has come, and up to a `GRAIN` later; return when that is.
+
+        And its slot, to take it out of: a slot that is empty stays until its time.
+        """
         number = math.ceil(when / GRAIN)
         slot = self._slots.get(number)
         if slot is None:
@@ -42,24 +46,19 @@ class Wheel:
             heapq.heappush(self._order, number)
             self._wake(each.loop)
         slot[each] = None
-        return number
-
-    def remove(self, each: Timed, number: int) -> None:
-        """Look at it no more. A slot that is empty stays until its time."""
-        slot = self._slots.get(number)
-        if slot is not None:
-            slot.pop(each, None)
+        return number * GRAIN, slot
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Be called when the first slot is due; a timer for a later one is not taken back."""
+        """Be called when the first slot is due, and not for a later one as well."""
         first = self._order[0] * GRAIN
         if first < self._next:
+            if self._timer is not None:
+                self._timer.cancel()
             self._next = first
-            loop.call_at(first, self._turn, loop, first, context=self._context)
+            self._timer = loop.call_at(first, self._turn, loop, first, context=self._context)
 
     def _turn(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        if due == self._next:
-            self._next = math.inf
+        self._next, self._timer = math.inf, None
         # A timer may fire earlier than asked, by the clock's resolution: it stands for its time.
         now = max(loop.time(), due)
         try:
@@ -83,20 +82,23 @@ class Wheel:
                 del self._slots[heapq.heappop(self._order)]
 
 
-_wheels: WeakKeyDictionary[asyncio.AbstractEventLoop, Wheel] = WeakKeyDictionary()
-_latest: tuple[weakref.ref[asyncio.AbstractEventLoop], Wheel] | None = None  # a look there costs a tenth
+# Weak both ways: a stream that a closed loop has left on its wheel refers to that loop.
+_wheels: WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Wheel]] = WeakKeyDictionary()
+_latest: tuple[weakref.ref[asyncio.AbstractEventLoop], weakref.ref[Wheel]] | None = None  # costs a tenth
 
 
 def wheel_of(loop: asyncio.AbstractEventLoop) -> Wheel:
-    """The one of an event loop."""
+    """The one of an event loop; a new one if none was in use."""
     global _latest  # noqa: PLW0603 - swapped whole, so that loops of several threads may share it
     latest = _latest
-    if latest is not None and latest[0]() is loop:
-        return latest[1]
-    wheel = _wheels.get(loop)
+    if latest is not None and latest[0]() is loop and (wheel := latest[1]()) is not None:
+        return wheel
+    known = _wheels.get(loop)
+    wheel = None if known is None else known()
     if wheel is None:
-        wheel = _wheels[loop] = Wheel()
-    _latest = (weakref.ref(loop), wheel)
+        wheel = Wheel()
+        _wheels[loop] = weakref.ref(wheel)
+    _latest = (weakref.ref(loop), weakref.ref(wheel))
     return wheel
 
 
@@ -112,7 +114,7 @@ class Timed:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._due = math.inf
-        self._slot: int | None = None
+        self._slot: dict[Timed, None] | None = None
         self._timer: asyncio.Handle | None = None  # uvloop gives a plain one for what is due at once
 
     def tick(self, now: float) -> None:
@@ -124,10 +126,10 @@ class Timed:
         if self._due <= when:
             return
         self.look_no_more()
-        self._due = when
         if when - now >= FAR and not exactly:
-            self._slot = wheel_of(self.loop).add(self, when)
+            self._due, self._slot = wheel_of(self.loop).add(self, when)
         else:
+            self._due = when
             self._timer = self.loop.call_at(when, self._is_time)
 
     def look_no_more(self) -> None:
@@ -137,7 +139,7 @@ class Timed:
             self._timer.cancel()
             self._timer = None
         elif self._slot is not None:
-            wheel_of(self.loop).remove(self, self._slot)
+            self._slot.pop(self, None)
             self._slot = None
 
     def has_come(self) -> None:

@@ -91,14 +91,17 @@ class Work:
         """Start the source's task, in the stream's context."""
         stream = self._stream
         stream.context.run(current.set, stream)
+        work = self._run()
         if stream.loop.get_task_factory() is None:
-            work = self._run(is_taken_to_its_try=True)
-            work.send(None)
             self.task = stream.loop.create_task(work, name=_NAME, context=stream.context)
-            return
-        # Somebody else's may put a coroutine of its own around ours, or know of no contexts.
-        self.task = stream.context.run(stream.loop.create_task, self._run(), name=_NAME)
-        self.task.add_done_callback(self._release_if_it_never_began)
+        else:  # somebody's own, which may know of no contexts
+            self.task = stream.context.run(stream.loop.create_task, work, name=_NAME)
+        if not self._begun and self.task.get_coro() is work:
+            # Before its first step asyncio would throw a cancellation into what was not begun: take it to
+            # where that finds the way to the cleanup.
+            work.send(None)
+        else:  # tracers put a coroutine of their own around ours, which could not be awaited then
+            self.task.add_done_callback(self._release_if_it_never_began)
 
     def _release_if_it_never_began(self, _: object) -> None:
         """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
@@ -201,19 +204,12 @@ class Work:
 
     # -- the source's task -------------------------------------------------------------------------------
 
-    async def _run(self, *, is_taken_to_its_try: bool = False) -> None:
-        """See the source through.
-
-        Args:
-            is_taken_to_its_try: It is stepped once before its task has it, so that a cancellation before the
-                task's first step, which asyncio throws into what was not begun, finds the way to the cleanup.
-        """
+    async def _run(self) -> None:
         stream = self._stream
         self._begun = True
         try:
             try:
-                if is_taken_to_its_try:
-                    await _first_step()
+                await _first_step()
                 if self.task is None:
                     self.task = asyncio.current_task()  # an eager task runs before `start` has it
                 if not stream.decided:  # else it ended before it started

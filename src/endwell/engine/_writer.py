@@ -126,7 +126,7 @@ class Writer(Cork):
     def _pass_on(self) -> None:
         if self.over:
             self.discard()
-        elif self._lingers and self._opened:
+        elif self._lingers and self._opened and self.size < self.cork:
             if self.lingering is None:
                 assert self._stream.policy.linger is not None
                 loop, linger = self._stream.loop, self._stream.policy.linger
@@ -146,16 +146,12 @@ class Writer(Cork):
             idle.set_result(None)
 
     def let_go(self) -> None:
-        """The send that was held up is over: others may send."""
+        """What was held up is over: others may send."""
         self._held_up = None
         self.flush()
 
     def lost(self, error: BaseException, chunks: int) -> None:
-        """A send from another task than the request's raised: `chunks` are lost.
-
-        Raises:
-            GeneratorExit: The interpreter is closing all that there is.
-        """
+        """A send from another task than the request's raised: `chunks` are lost."""
         if torn_down(error):
             raise error
         self.failed(error)
@@ -201,6 +197,11 @@ class Writer(Cork):
         """A send waits for the client, or the server."""
         return self._sending is not None or self._held_up is not None
 
+    @property
+    def wants_out(self) -> bool:
+        """Something may still be sent, or is being sent, as a cut is that nothing can follow."""
+        return not self.over or (self.is_sending and not self._interrupted)
+
     def refuse(self, refusal: Refusal) -> None:
         """Send this instead of everything."""
         self._refusal = refusal
@@ -208,7 +209,7 @@ class Writer(Cork):
 
     def abandon(self) -> None:
         """Send nothing any more, not even what is being sent."""
-        if self.over:
+        if not self.wants_out:
             return
         self.close()
         if self._sending is not None:
@@ -221,6 +222,7 @@ class Writer(Cork):
         """Nothing can be sent any more. The request's task has to know only if it waits for nothing else."""
         self.over = True
         self._is_free = False
+        self.discard()
         self.make_room()
         if self._stream.work.is_over:
             self.flush()
@@ -334,11 +336,17 @@ class Writer(Cork):
         task = self._sending = self._runner
         assert task is not None
         cancelling = task.cancelling()
+        if self.over and not self.was_cut:  # somebody has abandoned it from within its first step
+            self._interrupted = True
+            task.cancel()
         machine.blocked_since = self._stream.clock()
         if machine.behind_since is None:
             machine.behind_since = machine.blocked_since
         try:
-            await resume(steps, waiting)
+            try:
+                await resume(steps, waiting)
+            finally:
+                self._sending = machine.blocked_since = None
         except asyncio.CancelledError:
             self._torn()
             if not self._interrupted or task.cancelling() > cancelling + 1:
@@ -349,7 +357,6 @@ class Writer(Cork):
         else:
             self._taken()
         finally:
-            self._sending = machine.blocked_since = None
             if self._interrupted:
                 task.uncancel()
             self._settled()
