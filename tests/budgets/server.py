@@ -126,7 +126,7 @@ class Server:
         return counting
 
     def _counted_in(self, send: MethodType) -> FunctionType:
-        """Count in uvicorn's own send, which passes for what it was: nothing is between it and the application."""
+        """uvicorn's own, which counts, and passes for what it was: nothing is in between."""
         own = send.__func__
 
         async def counted(cycle: object, message: Message) -> None:

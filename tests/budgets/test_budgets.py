@@ -35,6 +35,17 @@ plain, SSE.encode = SSE.encode, wasteful
 raise SystemExit(main(["--check", "suspending"]))
 """
 
+WITH_A_TASK = """
+import time
+from tests.budgets.clock import CLOCK
+time.monotonic = CLOCK
+from endwell.asgi import _connection
+from tests.budgets.program import main
+
+_connection.is_own_send = lambda send: False
+raise SystemExit(main(["--check", "prompt"]))
+"""
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python where nothing of this process counts: no coverage, no hash seed, no debug mode."""
@@ -62,6 +73,15 @@ def test_a_path_that_costs_more_is_named_with_the_place() -> None:
     assert result.returncode == 1, result.stdout + result.stderr
     assert "suspending: opcodes: " in result.stdout
     assert "__main__:wasteful" in result.stdout
+
+
+@counted
+@pytest.mark.timeout(300)  # as above
+def test_a_heartbeat_that_wakes_a_task_where_none_was_needed_is_over_its_budget() -> None:
+    result = run("-c", WITH_A_TASK)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "prompt: futures: 0.00 -> 1.00" in result.stdout
+    assert "endwell.engine._writer:Writer.flush: 0.00 -> 1.00" in result.stdout
 
 
 # -- what is over a budget -----------------------------------------------------------------------------------

@@ -119,7 +119,8 @@ async def test_one_that_waits_after_all_is_closed_and_ends_the_stream_at_once() 
     ending = scene.stream.ending()
     assert (ending.outcome, ending.cause, ending.error) == (Outcome.CLIENT_GONE, Cause.SEND_FAILED, None)
     assert (ending.duration, ending.heartbeats, ending.chunks) == (EVERY, 0, 1)
-    assert (closed, scene.diary) == (["closed"], [(EVERY + 1, "cleaned")])
+    assert closed == ["closed"]
+    assert scene.diary == [(EVERY + 1, "cleaned")]
     assert scene.connection.beats == []
 
 

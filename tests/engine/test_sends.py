@@ -48,8 +48,8 @@ class Script:
         self.calls.append(name)
         self._under_way += 1
         try:
-            waiting = self._acts.get(number, lambda _: None)(self.stream)
-            if waiting is not None:
+            act = self._acts.get(number)
+            if act is not None and (waiting := act(self.stream)) is not None:
                 await waiting
         finally:
             self._under_way -= 1

@@ -108,7 +108,6 @@ async def test_a_client_that_leaves_has_it_cancelled_once_and_cleaned_up(way: Ca
     assert diary == [(5, "cancelled"), (6, "cleaned"), (6, "released")]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'Work._run':RuntimeWarning")  # a tracer's doing
 @pytest.mark.timeout(20)
 @late
 @pytest.mark.parametrize("times", [1, 2])
@@ -132,7 +131,6 @@ async def test_one_that_is_cancelled_before_its_first_step_is_released(
     assert diary == [(1, f"released {ending.id}")]
 
 
-@pytest.mark.filterwarnings("ignore:coroutine 'Work._run':RuntimeWarning")  # a tracer's doing
 @pytest.mark.timeout(20)
 @late
 async def test_if_its_release_hangs_it_is_cancelled_at_the_cleanups_deadline(way: Callable[[], None]) -> None:
@@ -268,11 +266,11 @@ def as_another_task() -> Iterator[None]:
     """What runs in the block is another task's step, as far as asyncio knows: as with nested eager tasks."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    asyncio.tasks._leave_task(loop, task)  # type: ignore[attr-defined]
+    asyncio.tasks._leave_task(loop, task)
     try:
         yield
     finally:
-        asyncio.tasks._enter_task(loop, task)  # type: ignore[attr-defined]
+        asyncio.tasks._enter_task(loop, task)
 
 
 class Resource:

@@ -17,7 +17,7 @@ import select
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from endwell.asgi import _sockets
 from endwell.asgi._follower import Follower
@@ -252,12 +252,16 @@ class Watch:
                     self._call_later(self._every, self._sweep, [])
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
+# Weak both ways: a stream that a closed loop has left in its watch refers to that loop. While there are
+# any to watch, the loop's own timers and readers hold it.
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[Watch]] = WeakKeyDictionary()
 
 
 def watch_of(loop: asyncio.AbstractEventLoop) -> Watch | None:
     """The watch over the streams of a loop; None where the system has no such thing."""
-    watch = _watches.get(loop)
+    known = _watches.get(loop)
+    watch = None if known is None else known()
     if watch is None and _SUPPORTED:
-        watch = _watches[loop] = Watch()
+        watch = Watch()
+        _watches[loop] = ref(watch)
     return watch

@@ -101,11 +101,12 @@ class Work:
             # where that finds the way to the cleanup.
             work.send(None)
         else:  # tracers put a coroutine of their own around ours, which could not be awaited then
-            self.task.add_done_callback(self._release_if_it_never_began)
+            self.task.add_done_callback(lambda _: self._release_if_it_never_began(work))
 
-    def _release_if_it_never_began(self, _: object) -> None:
+    def _release_if_it_never_began(self, work: Coroutine[Any, Any, None]) -> None:
         """What was cancelled before its first step, as asyncio.run may do, has released nothing."""
         if not (self._begun or self.is_over):
+            work.close()
             self._stream.end(Cause.SERVER_CANCELLED)
             self.start()
 
