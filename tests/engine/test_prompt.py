@@ -107,14 +107,18 @@ async def _silent() -> AsyncIterator[str]:
 async def test_one_that_waits_after_all_is_closed_and_ends_the_stream_at_once() -> None:
     closed: list[str] = []
 
-    async def waits(data: bytes) -> None:
+    async def waits() -> None:
         try:
             await for_ever()
-        except GeneratorExit:
+        finally:
             closed.append("closed")
-            raise
 
-    scene = Scene(waits)
+    def kept(data: bytes) -> Awaitable[None]:
+        sends.append(waits())
+        return sends[-1]
+
+    sends: list[Awaitable[None]] = []  # so that it is not closed by being forgotten
+    scene = Scene(kept)
     await scene.task
     ending = scene.stream.ending()
     assert (ending.outcome, ending.cause, ending.error) == (Outcome.CLIENT_GONE, Cause.SEND_FAILED, None)

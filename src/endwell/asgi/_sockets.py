@@ -205,8 +205,14 @@ def _former_peer(connection: socket.socket) -> tuple[str, int]:
 def borrowed(descriptor: int, belongs: Callable[[socket.socket], bool]) -> Iterator[socket.socket | None]:
     """A duplicate of a socket while the block runs; None if it is another one than `belongs` expects."""
     try:
-        duplicate = socket.socket(_ANY_FAMILY, socket.SOCK_STREAM, 0, fileno=os.dup(descriptor))
+        number = os.dup(descriptor)
     except OSError:
+        yield None
+        return
+    try:
+        duplicate = socket.socket(_ANY_FAMILY, socket.SOCK_STREAM, 0, fileno=number)
+    except OSError:  # another file's by now
+        os.close(number)
         yield None
         return
     with duplicate:

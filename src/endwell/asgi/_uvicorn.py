@@ -73,7 +73,9 @@ def is_own_send(send: Send) -> bool:
         code: Any = getattr(send, "__code__", None)
         if (getattr(send, "__module__", None), getattr(code, "co_qualname", None)) not in _SENDS:
             return False
-        cells = dict(zip(code.co_freevars, getattr(send, "__closure__", None) or (), strict=True))
+        cells = dict(zip(code.co_freevars, getattr(send, "__closure__", None) or (), strict=False))
+        if "send" not in cells:  # a Starlette that calls it otherwise
+            return False
         send = cells["send"].cell_contents
     return False
 

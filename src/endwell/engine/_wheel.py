@@ -58,12 +58,16 @@ class Wheel:
             self._timer = loop.call_at(first, self._turn, loop, first, context=self._context)
 
     def _turn(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self._next, self._timer = math.inf, None
+        self._next, self._timer = (
+            -math.inf,
+            None,
+        )  # what is added meanwhile arranges nothing: that comes below
         # A timer may fire earlier than asked, by the clock's resolution: it stands for its time.
         now = max(loop.time(), due)
         try:
             self._look_after(now)
         finally:
+            self._next = math.inf
             if self._order:
                 self._wake(loop)
 
