@@ -70,9 +70,8 @@ def _write_page(what: str, table: str) -> None:
 
 def _preface() -> str:
     about = machine.description()
-    kernel, _, _ = about["kernel"].partition("-")
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{datetime.now(UTC):%Y-%m-%d}, Linux {kernel}, Python {about['python']}, {versions}."
+    return f"{datetime.now(UTC):%Y-%m-%d}, Linux {about['kernel']}, Python {about['python']}, {versions}."
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import time
@@ -53,7 +54,14 @@ class Member(Reader):
     )
 
     def __init__(
-        self, port: int, number: int, query: str, delays: array[int], *, narrow: bool = False
+        self,
+        port: int,
+        number: int,
+        query: str,
+        delays: array[int],
+        *,
+        network: str = "127.0.0",
+        narrow: bool = False,
     ) -> None:
         self.number = number
         self.events = 0
@@ -68,7 +76,7 @@ class Member(Reader):
         if narrow:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
-        self.socket.bind((f"127.0.0.{2 + number // PORTS}", 0))
+        self.socket.bind((f"{network}.{2 + number // PORTS}", 0))
         self.socket.connect_ex(("127.0.0.1", port))
 
     @property
@@ -126,6 +134,8 @@ class Crowd(Readers[Member]):
 
     def __init__(self, port: int) -> None:
         super().__init__(GATHER)
+        # Its own network: where the ports of those who left still wait, Linux looks long for a free one.
+        self._network = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}"
         self._port = port
         self.delays: array[int] = array("q")
 
@@ -138,5 +148,9 @@ class Crowd(Readers[Member]):
             narrow: they can hold next to nothing that they have not read.
         """
         return self.open_served(
-            lambda number: Member(self._port, number, query, self.delays, narrow=narrow), numbers, LIMIT
+            lambda number: Member(
+                self._port, number, query, self.delays, network=self._network, narrow=narrow
+            ),
+            numbers,
+            LIMIT,
         )

@@ -30,6 +30,7 @@ SLOTS = 1_000  # of endwell's clock for far deadlines: 64 for each second of the
 WARM = 200  # streams that come and go before anything is counted
 SETTLE = 2.0  # seconds
 CATCH_UP = 0.5
+PATIENCE = 15.0  # seconds
 SECONDS = 30.0  # seconds that are measured; by then all that left have ended
 STOPPED = b'"stopped"'
 
@@ -157,8 +158,7 @@ def _run(server: Server, crowd: Crowd, members: Members) -> Run:
     with Buttons(server.port) as buttons:
         acts = sorted(plan(crowd, members, buttons), key=lambda each: each[0])
         server.seen()
-        crowd.read_for(CATCH_UP)
-        del crowd.delays[:]
+        _catch_up(crowd)
         had = _events(members[STAYS])
         spent, waited = server.cpu(), server.waited()
         own, begun = time.process_time(), time.monotonic()
@@ -185,6 +185,17 @@ def _run(server: Server, crowd: Crowd, members: Members) -> Run:
         client=own / took,
         seen=server.seen(),
     )
+
+
+def _catch_up(crowd: Crowd) -> None:
+    """Read until no event is late any more for having begun with all others, but not for ever."""
+    limit = time.monotonic() + PATIENCE
+    late = True
+    while late and time.monotonic() < limit:
+        del crowd.delays[:]
+        crowd.read_for(CATCH_UP)
+        late = max(crowd.delays, default=0) > CATCH_UP * 1e9
+    del crowd.delays[:]
 
 
 def _follow(acts: Sequence[tuple[float, Act]], crowd: Crowd, begun: float) -> Iterator[Member]:

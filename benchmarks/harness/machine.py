@@ -58,7 +58,7 @@ def description() -> dict[str, str]:
     return {
         "processor": _field(Path("/proc/cpuinfo"), "model name"),
         "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
     }
 

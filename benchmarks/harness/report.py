@@ -80,7 +80,8 @@ class Report:
             for server, number in sorted(busy)
         ]
         lines += [
-            f"- {server}, work {number}: other programs took up to {taken:.0%} of the server's core."
+            f"- {server}, work {number}: other programs, or threads of its own, kept the server's main one "
+            f"waiting for up to {taken:.0%} of the time."
             for (server, number), taken in sorted(self._taken().items())
             if taken > TAKEN
         ]

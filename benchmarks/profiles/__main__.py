@@ -80,8 +80,7 @@ def _read(file: Path) -> list[Profile]:
 def _preface() -> str:
     about = machine.description()
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    kernel, _, _ = about["kernel"].partition("-")
-    return f"{datetime.now(UTC):%Y-%m-%d}, Linux {kernel}, Python {about['python']}, {versions}."
+    return f"{datetime.now(UTC):%Y-%m-%d}, Linux {about['kernel']}, Python {about['python']}, {versions}."
 
 
 if __name__ == "__main__":
